@@ -41,7 +41,7 @@ from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.guarded import guarded
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
-from gateway.preparing import prepared
+from gateway.preparing import LATER_BYTES, prepared
 from gateway.record_ids import id_lines
 from gateway.relay.headers import own_headers
 from gateway.relay.opening import Opening, open_relay
@@ -152,7 +152,8 @@ class Flight(Owner, Opening, Work):
         """Choose an endpoint and send."""
         serving = self._serving
         assert serving is not None
-        if serving.prepares and not self.preparing and not prepared(self, serving, self._prompt, self._loop):
+        large = self.prompt_bytes > LATER_BYTES
+        if (serving.prepares or large) and not self.preparing and not prepared(self, serving, self._prompt, self._loop):
             return
         route, facts = serving.route, self.facts
         route.budget.deposit()

@@ -1,7 +1,11 @@
 """What is done with a request before an endpoint is chosen, where its route asks for it: its body is changed, and it is
 read, so that it is known who can take what it asks for.
 
-What is large is read in turns of the loop, so that nobody waits for it: see `engines.wire.bulk`.
+What is large is read in turns of the loop, so that nobody waits for it: see `engines.wire.bulk`. What an engine of
+another format is sent is written then, too, though nobody has been chosen yet: the endpoints that may be are mostly
+sent the same. Where the one that is chosen is sent something else, that is written at once.
+
+Until it begins a request holds nothing but itself: whoever leaves meanwhile, or a drain that ends it, leaves nothing.
 """
 
 from __future__ import annotations
@@ -10,20 +14,25 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway import clock
 from gateway.guarded import guarded
 from gateway.transforms import transformed
 from routing.choosing.capabilities import Takes
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from gateway.body.prompt import Prompt
     from gateway.errors import Failure
-    from gateway.fleet.snapshot import Serving
+    from gateway.fleet.snapshot import Serving, Upstream
     from routing.facts import RequestFacts
 
 AT_ONCE_BYTES: Final = 16 * 1024
 """A body of less is read at once: it has 500 messages at most."""
 AT_ONCE_ELEMENTS: Final = 256
 """Read of a larger one in one turn: a millisecond."""
+LATER_BYTES: Final = 1024 * 1024
+"""A body of more was read by a turn of tens of milliseconds: it is sent in another."""
 
 
 class Prepared(Protocol):
@@ -45,7 +54,11 @@ def prepared(flight: Prepared, serving: Serving, prompt: Prompt | None, loop: as
     if len(prompt.body) <= AT_ONCE_BYTES:
         return _changed(flight, serving, prompt)
     if not serving.request_transforms and not _must_read(flight, serving):
-        return True
+        if len(prompt.body) <= LATER_BYTES:
+            return True
+        flight.preparing = True
+        loop.call_soon(guarded, flight, partial(_begin, flight))
+        return False
     flight.preparing = True
     loop.call_soon(guarded, flight, partial(_change, flight, serving, prompt, loop))
     return False
@@ -70,17 +83,49 @@ def _change(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.Ab
     """The first turn of a large one."""
     if flight.settled:  # its client has left
         return
-    if _changed(flight, serving, prompt):
-        read = not _must_read(flight, serving)
-        loop.call_soon(guarded, flight, partial(_read_on, flight, prompt, loop, read))
+    if not _changed(flight, serving, prompt):
+        return
+    if _must_read(flight, serving):
+        loop.call_soon(guarded, flight, partial(_read_on, flight, serving, prompt, loop))
+    else:
+        loop.call_soon(guarded, flight, partial(_begin, flight))
 
 
-def _read_on(flight: Prepared, prompt: Prompt, loop: asyncio.AbstractEventLoop, read: bool = False) -> None:
-    """One turn. It begins in one of its own, once it is `read`: its engine's request is written then."""
+def _read_on(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
+    """One turn of reading."""
     if flight.settled:
         return
-    if read:
-        flight.begin()
+    if prompt.understand(AT_ONCE_ELEMENTS):
+        writing = prompt.write(_likely(flight, serving))
+        loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop))
+    else:
+        loop.call_soon(guarded, flight, partial(_read_on, flight, serving, prompt, loop))
+
+
+def _write_on(flight: Prepared, writing: Generator[int, None, None], loop: asyncio.AbstractEventLoop) -> None:
+    """One turn of writing. It begins in one of its own."""
+    if flight.settled:
         return
-    read = prompt.understand(AT_ONCE_ELEMENTS)
-    loop.call_soon(guarded, flight, partial(_read_on, flight, prompt, loop, read))
+    elements = AT_ONCE_ELEMENTS
+    try:
+        while elements > 0:
+            elements -= next(writing)
+        loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop))
+    except StopIteration:
+        loop.call_soon(guarded, flight, partial(_begin, flight))
+
+
+def _begin(flight: Prepared) -> None:
+    if not flight.settled:
+        flight.begin()
+
+
+def _likely(flight: Prepared, serving: Serving) -> list[Upstream]:
+    """One of each target of the first tier in which anybody is there."""
+    speakers = serving.route.speakers.get(flight.facts.operation)
+    now = clock.monotonic()
+    for pool in () if speakers is None else speakers.pools:
+        targets = {(one.engine, one.model): one for one in pool if one.state.available(now)}
+        if targets:
+            return [serving.upstreams[one] for one in targets.values()]
+    return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from engines.port import Outgoing
 from engines.wire.features import asked, needed
@@ -21,11 +21,21 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Upstream
 
 ALL: Final = float("inf")
+MOST_WRITTEN: Final = 2
+"""Bodies that are kept of one request: its model may have targets of two formats in one tier."""
 _IMAGES: Final = frozenset({"images", "image_urls"})
 _SCHEMAS: Final = frozenset({"json_object", "json_schema"})
 
 
 R = TypeVar("R")
+
+
+class SentAs(NamedTuple):
+    """What a request is written for: all endpoints of which this is the same are sent the same bytes."""
+
+    egress: Egress
+    model: str
+    takes: frozenset[str]
 
 
 class _Reading(Generic[R]):
@@ -78,10 +88,11 @@ class _Reading(Generic[R]):
 class Understood(_Reading[ChatRequest]):
     """Of a chat."""
 
-    __slots__ = ()
+    __slots__ = ("_written",)
 
     def __init__(self, path: str, body: bytes) -> None:
         super().__init__(INGRESS_BY_PATH[path].request_in_turns(body))
+        self._written: dict[SentAs, bytes] = {}
 
     def _named(self, request: ChatRequest) -> dict[str, str]:
         return asked(request)
@@ -100,12 +111,26 @@ class Understood(_Reading[ChatRequest]):
             unreadable_param=self.param,
         )
 
+    def write(self, target: SentAs) -> Generator[int, None, None]:
+        """Write it in turns (`engines.wire.writing`), for whoever is sent the same. What cannot be written is not: that
+        is told when it should be sent."""
+        request = self.request
+        if request is None or target in self._written or len(self._written) >= MOST_WRITTEN:
+            return
+        try:
+            body = yield from target.egress.encode_in_turns(request, target.model, target.takes)
+        except (Unreadable, RecursionError):
+            return
+        self._written[target] = body
+
     def outgoing(self, egress: Egress, upstream: Upstream, headers: bytes) -> Outgoing:
         """What is sent to this endpoint. Raises Failure for what cannot be said in its format."""
         request = self._asked()
         model = upstream.model
+        body = self._written.get(SentAs(egress, model, upstream.takes)) if self._written else None
         try:
-            body = egress.encode_request(request, model, upstream.takes)
+            if body is None:
+                body = egress.encode_request(request, model, upstream.takes)
         except Unreadable as error:
             raise Failure("invalid_field", str(error), error.param) from None
         return Outgoing(egress.path(model, request.stream), headers, body)

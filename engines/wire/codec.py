@@ -107,6 +107,9 @@ class Egress(Protocol):
         """The body that asks for the same of `model`. `takes`: what that model takes; all else is left out. Raises
         `engines.wire.request.Unreadable` for what cannot be said at all."""
 
+    def encode_in_turns(self, request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, bytes]:
+        """The same, with a chance for others now and then (`engines.wire.writing`)."""
+
     def stream_decoder(self) -> StreamDecoder: ...
 
     def decode_answer(self, body: bytes) -> Sequence[Event]:

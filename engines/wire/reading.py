@@ -60,6 +60,8 @@ def members_in_turns(body: bytes) -> Generator[int, None, dict[str, Any]]:
         decoded = reading(msgspec.json.decode, body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"the body cannot be read: {error}") from None
+    if large:
+        yield DECODING
     members = without_nulls(expected(decoded, dict, "the body"))
     check_elements(members)
     if large:

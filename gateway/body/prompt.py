@@ -16,11 +16,11 @@ from gateway.body.envelope import STREAMS_WITH_OPTIONS
 from gateway.body.prefixes import conversation, prefix_chain
 from gateway.errors import Failure
 from gateway.identity import ANONYMOUS
-from gateway.translating import Understood, UnderstoodUnary
+from gateway.translating import SentAs, Understood, UnderstoodUnary
 from routing.facts import RequestFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from engines.model import Operation
     from engines.wire.codec import Echo, Egress, Ingress
@@ -209,6 +209,17 @@ class Prompt:
                 self._read_unary = UnderstoodUnary(self._path, self.body)
             return self._read_unary.go_on(elements)
         return True
+
+    def write(self, upstreams: Iterable[Upstream]) -> Generator[int, None, None]:
+        """Write, in turns, what any of these is sent in another format than the client's; whoever is sent the same has
+        the same bytes. It was understood."""
+        read = self._read
+        if read is None:
+            return
+        for upstream in upstreams:
+            translated = upstream.translated
+            if translated is not None and self._path in translated:
+                yield from read.write(SentAs(translated[self._path], upstream.model, upstream.takes))
 
     def _understood(self) -> Understood:
         read = self._read

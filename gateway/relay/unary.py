@@ -114,7 +114,10 @@ class UnaryDocument(Sink):
         if told is None and not self._counted():
             return False
         if told is None:
+            large = len(self._body) > AT_ONCE_BYTES
             told = self._decoded()
+            if large:
+                return False  # it is written in turns of its own
         size = 0
         for part in told.parts:
             self._written.append(part)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS
+from engines.wire.anthropic_messages import codec as anthropic_messages
+from engines.wire.codec import Egress
+from engines.wire.gemini import codec as gemini
+from engines.wire.request import ChatRequest
 from gateway.errors import Failure
-from gateway.preparing import AT_ONCE_BYTES, AT_ONCE_ELEMENTS
+from gateway.preparing import AT_ONCE_BYTES, AT_ONCE_ELEMENTS, LATER_BYTES
 from gateway.translating import Understood
 from routing.choosing.capabilities import Abilities, Takes
 from routing.facts import RequestFacts
@@ -41,8 +47,8 @@ def test_a_large_request_is_read_in_turns_and_then_begins_once() -> None:
     while not bench.calls:
         assert bench.loop.turn()
         turns += 1
-    # A message and its part are two, decoding is apart, and so are the turns in which it may be changed and begins.
-    assert turns == 2 * len(MANY) // AT_ONCE_ELEMENTS + 5
+    # A message and its part are two; decoding and counting are apart, as are the turns to change, write and begin it.
+    assert turns == 2 * len(MANY) // AT_ONCE_ELEMENTS + 7
     assert not bench.loop.turn()
     assert len(bench.calls) == 1
     flight.client_gone()
@@ -135,3 +141,141 @@ def test_a_large_request_may_be_refused_then() -> None:
     assert not bench.loop.turn()
     assert (client.status, client.error["message"], bench.calls) == (400, "not here", [])
     assert (len(bench.ledger.settled), bench.outstanding()) == (1, {})
+
+
+# -- what is sent in another format ------------------------------------------------------------------------------------
+
+PATH = Operation.CHAT.value
+
+
+class InTurns(gemini.GeminiEgress):
+    """Gemini's format, which is never written at once."""
+
+    def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+        raise AssertionError("written at once")
+
+
+def translating(*formats: Egress, clock: StepClock | None = None) -> Bench:
+    """A tier of two replicas for each of these formats, which its engine is asked in."""
+    abilities = {(f"t{tier}", "up"): Abilities(translated=SPOKEN, takes=one.takes) for tier, one in enumerate(formats)}
+    bench = Bench(clock or StepClock(), *[2] * len(formats), filters=(Takes(abilities, drops=True),))
+    for tier, pool in enumerate(bench.route.speakers[OPERATION_KEYS[Operation.CHAT]].pools):
+        for endpoint in pool:
+            upstream = bench.serving.upstreams[endpoint]
+            upstream.translated, upstream.takes = {PATH: formats[tier]}, formats[tier].takes
+    return bench
+
+
+def turned(bench: Bench, most: int = 1000) -> int:
+    """Turn the loop until nothing waits; returns how often."""
+    for count in range(most):
+        if not bench.loop.turn():
+            return count
+    return most
+
+
+def expected_body(egress: Egress) -> bytes:
+    understood = Understood(PATH, bench_body())
+    understood.go_on()
+    assert understood.request is not None
+    return egress.encode_request(understood.request, "up", egress.takes)
+
+
+def bench_body(messages: list[dict[str, Any]] = MANY) -> bytes:
+    return json.dumps({"model": "m", "stream": True, "messages": messages}).encode()
+
+
+def test_a_large_request_is_written_in_turns_and_once_for_all_that_are_sent_the_same() -> None:
+    bench = translating(InTurns())
+    flight, _ = bench.begin(messages=MANY)
+    turned(bench)
+    (call,) = bench.calls
+    assert call.body == expected_body(gemini.EGRESS)
+    call.answer(503, b"{}")
+    _, again = bench.calls
+    assert again.body is call.body
+    assert again.replica != call.replica
+    flight.client_gone()
+    assert bench.outstanding() == {}
+
+
+def test_another_format_of_a_deeper_tier_is_written_when_it_is_sent() -> None:
+    bench = translating(InTurns(), anthropic_messages.EGRESS)
+    flight, _ = bench.begin(messages=MANY)
+    turned(bench)
+    for _ in range(2):
+        bench.calls[-1].answer(503, b"{}")
+    assert bench.calls[-1].body == expected_body(anthropic_messages.EGRESS)
+    flight.client_gone()
+    assert bench.outstanding() == {}
+
+
+def test_the_deeper_tier_is_written_in_turns_where_nobody_is_there_before() -> None:
+    bench = translating(anthropic_messages.EGRESS, InTurns())
+    for state in bench.table:
+        state.healthy = "t0" not in state.key
+    flight, _ = bench.begin(messages=MANY)
+    turned(bench)
+    (call,) = bench.calls
+    assert call.body == expected_body(gemini.EGRESS)
+    flight.client_gone()
+
+
+def test_a_client_that_leaves_in_any_turn_leaves_nothing() -> None:
+    bench = translating(InTurns())
+    bench.begin(messages=MANY)
+    turns = turned(bench)
+    assert turns > 10
+    for leaves_after in range(turns):
+        bench = translating(InTurns())
+        flight, _ = bench.begin(messages=MANY)
+        assert turned(bench, leaves_after) == leaves_after
+        flight.client_gone()
+        assert turned(bench) <= 1
+        assert (bench.calls, len(bench.ledger.settled), bench.outstanding()) == ([], 1, {})
+        assert flight.answer_status == 499
+
+
+def test_the_time_that_turns_take_is_the_client_s(now: StepClock) -> None:
+    bench = translating(InTurns(), clock=now)
+    flight, _ = bench.begin(messages=MANY, deadlines=Deadlines(total_s=10.0))
+    while not bench.calls:
+        now.now_s += 0.1
+        assert bench.loop.turn()
+    (call,) = bench.calls
+    assert call.deadlines.total_s == pytest.approx(1010.0 - now.now_s)
+    assert (call.deadlines.total_s or 10.0) < 9.0
+    flight.client_gone()
+
+
+def test_what_cannot_be_written_is_told_once() -> None:
+    bench = translating(gemini.EGRESS)
+    result = {"role": "tool", "tool_call_id": "nobody's", "content": "x"}
+    _, client = bench.begin(messages=[*MANY, result])
+    turned(bench)
+    assert (client.status, bench.calls, len(bench.ledger.settled)) == (400, [], 1)
+    assert "nobody's" in client.error["message"]
+    assert bench.outstanding() == {}
+
+
+# -- what passes as it came --------------------------------------------------------------------------------------------
+
+LARGE = "x" * LATER_BYTES
+
+
+def test_what_took_long_to_read_is_sent_in_another_turn() -> None:
+    bench = Bench(StepClock())
+    flight, _ = bench.begin(messages=[{"role": "user", "content": LARGE}])
+    assert bench.calls == []
+    assert turned(bench) == 1
+    assert len(bench.calls) == 1
+    flight.client_gone()
+    assert bench.outstanding() == {}
+
+
+def test_a_client_that_leaves_before_that_is_sent_leaves_nothing() -> None:
+    bench = Bench(StepClock())
+    flight, _ = bench.begin(messages=[{"role": "user", "content": LARGE}])
+    flight.client_gone()
+    turned(bench)
+    assert (bench.calls, bench.outstanding(), flight.answer_status) == ([], {}, 499)

@@ -11,6 +11,7 @@ from engines.wire.dialect import Dialect
 from engines.wire.events import Event
 from engines.wire.limited import limited
 from engines.wire.request import ChatRequest
+from engines.wire.writing import WALKED, written
 
 
 class MessagesIngress:
@@ -52,6 +53,13 @@ class MessagesEgress:
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
         return request_encoder.encode_request(limited(request, takes), model, takes)
+
+    def encode_in_turns(self, request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, bytes]:
+        told = limited(request, takes)
+        yield WALKED
+        body = yield from request_encoder.members_in_turns(told, model, takes)
+        yield WALKED
+        return (yield from written(body, "messages"))
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.MessagesStreamDecoder()

@@ -7,12 +7,13 @@ where it bears Anthropic's signature: any other thought would be refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from engines.wire.anthropic_messages.request_decoder import NAME
+from engines.wire.bulk import finished
 from engines.wire.call_ids import ANTHROPICS, fitted
 from engines.wire.request import (
     CallPart,
@@ -73,10 +74,15 @@ _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
     """Raises Unreadable."""
+    return _encode(finished(members_in_turns(request, model, takes)))
+
+
+def members_in_turns(request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, dict[str, Any]]:
+    """The body, taken apart; see `engines.wire.writing` for the turns. Raises Unreadable."""
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": MAX_TOKENS if request.max_tokens is None else request.max_tokens,
-        "messages": messages(request.turns),
+        "messages": (yield from messages_in_turns(request.turns)),
     }
     refuse_nothing(body["messages"])
     told = [_part(part) for turn in request.turns if turn.role == "system" for part in turn.parts]
@@ -112,7 +118,7 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         body["stream"] = True
     if request.origin == NAME:
         body |= {name: value for name, value in request.extensions.items() if name in takes}
-    return _encode(body)
+    return body
 
 
 def wants_object(request: ChatRequest) -> bool:
@@ -126,7 +132,7 @@ def refuse_nothing(told: list[dict[str, Any]]) -> None:
         raise Unreadable("`messages` should have something besides system messages and blank texts", "messages")
 
 
-def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+def messages_in_turns(turns: Sequence[Turn]) -> Generator[int, None, list[dict[str, Any]]]:
     told: list[dict[str, Any]] = []
     for turn in turns:
         if turn.role == "system":
@@ -136,6 +142,7 @@ def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
             told[-1]["content"] += blocks
         elif blocks:
             told.append({"role": turn.role, "content": blocks})
+        yield 1 + len(blocks) // 2
     for message in told:
         content = message["content"]
         if message["role"] == "user":

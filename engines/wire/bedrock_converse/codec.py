@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from urllib.parse import quote
 
 from engines.wire.bedrock_converse import request_encoder, stream_decoder
@@ -12,6 +12,7 @@ from engines.wire.events import Event
 from engines.wire.foreign import Foreign
 from engines.wire.limited import limited
 from engines.wire.request import ChatRequest
+from engines.wire.writing import WALKED, written
 
 _DIALECT: Foreign = Foreign()
 
@@ -33,6 +34,13 @@ class ConverseEgress:
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
         return request_encoder.encode_request(limited(request, takes), model, takes)
+
+    def encode_in_turns(self, request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, bytes]:
+        told = limited(request, takes)
+        yield WALKED
+        body = yield from request_encoder.members_in_turns(told, model, takes)
+        yield WALKED
+        return (yield from written(body, "messages"))
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.ConverseStreamDecoder()

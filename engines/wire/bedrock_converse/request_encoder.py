@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from engines.wire.anthropic_messages.request_encoder import (
     refuse_nothing,
     wants_object,
 )
+from engines.wire.bulk import finished
 from engines.wire.call_ids import BEDROCKS, fitted
 from engines.wire.features import OFFICE
 from engines.wire.openai_chat.request_encoder import effort_of
@@ -67,7 +69,13 @@ _odd_in_names = re.compile(r"[^A-Za-z0-9 ()\[\]-]").sub
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
     """Raises Unreadable."""
-    body: dict[str, Any] = {"messages": messages(request)}
+    return _encode(finished(members_in_turns(request, model, takes)))
+
+
+def members_in_turns(request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, dict[str, Any]]:
+    """The body, taken apart; see `engines.wire.writing` for the turns. Raises Unreadable."""
+    messages = yield from messages_in_turns(request)
+    body: dict[str, Any] = {"messages": messages}
     refuse_nothing(body["messages"])
     system: list[dict[str, Any]] = []
     for turn in request.turns:
@@ -100,11 +108,11 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
     if request.reasoning is not None and "reasoning_effort" in takes:
         _put_reasoning(body, request, model)
-    return _encode(body)
+    return body
 
 
-def messages(request: ChatRequest) -> list[dict[str, Any]]:
-    """Turns alternate: those of one role that follow one another become one."""
+def messages_in_turns(request: ChatRequest) -> Generator[int, None, list[dict[str, Any]]]:
+    """Turns alternate: those of one role that follow one another become one. 4,096 parts take 5 ms (see `bulk`)."""
     told: list[dict[str, Any]] = []
     for turn in request.turns:
         if turn.role == "system":
@@ -114,6 +122,7 @@ def messages(request: ChatRequest) -> list[dict[str, Any]]:
             told[-1]["content"] += blocks
         elif blocks:
             told.append({"role": turn.role, "content": blocks})
+        yield 1 + len(blocks) // 2
     _number_documents(told)
     return told
 

@@ -6,12 +6,15 @@ that is sent, and must be called.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
 import msgspec
 
+from engines.wire.bulk import finished
 from engines.wire.openai_chat.request_encoder import messages, tools
 from engines.wire.request import ChatRequest, ReasoningWish, Unreadable, thinking
+from engines.wire.writing import WALKED
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,9 +48,16 @@ _BUDGETS: Final = {"minimal": 512, "low": 2048, "medium": 8192, "high": 24576}
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
     """Raises Unreadable."""
+    return _encode(finished(members_in_turns(request, model, takes)))
+
+
+def members_in_turns(request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, dict[str, Any]]:
+    """The body, taken apart; see `engines.wire.writing` for the turns. Raises Unreadable."""
     body: dict[str, Any] = {"model": model, "messages": []}
     thinks = request.reasoning is not None and thinking(request.reasoning)
-    body["messages"] = [_message(one, thinks) for one in messages(request.turns)]
+    spoken = messages(request.turns)
+    yield WALKED
+    body["messages"] = [_message(one, thinks) for one in spoken]
     scalars = {
         "temperature": ("temperature", request.temperature),
         "top_p": ("p", request.top_p),
@@ -81,7 +91,7 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         body["thinking"] = _thinking(request.reasoning)
     if request.stream:
         body["stream"] = True
-    return _encode(body)
+    return body
 
 
 def _message(message: dict[str, Any], thinks: bool) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
 import msgspec
 
 from engines.wire.anthropic_messages.request_encoder import arguments_of
+from engines.wire.bulk import finished
 from engines.wire.request import (
     AudioPart,
     CallPart,
@@ -73,9 +75,15 @@ _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "AN
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
     """Raises Unreadable."""
+    return _encode(finished(members_in_turns(request, model, takes)))
+
+
+def members_in_turns(request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, dict[str, Any]]:
+    """The body, taken apart; see `engines.wire.writing` for the turns. Raises Unreadable."""
     told = [part for turn in request.turns if turn.role == "system" for part in turn.parts]
     system = [part.text for part in told if isinstance(part, TextPart) and part.text]
-    body: dict[str, Any] = {"contents": contents(request.turns, signed=not model.startswith(_UNSIGNED))}
+    contents = yield from contents_in_turns(request.turns, signed=not model.startswith(_UNSIGNED))
+    body: dict[str, Any] = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": [{"text": text} for text in system]}
     if request.tools:
@@ -89,7 +97,7 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     config = _config(request, model, takes)
     if config:
         body["generationConfig"] = config
-    return _encode(body)
+    return body
 
 
 def _declaration(tool: Tool) -> dict[str, Any]:
@@ -101,7 +109,7 @@ def _declaration(tool: Tool) -> dict[str, Any]:
     return told
 
 
-def contents(turns: list[Turn], *, signed: bool) -> list[dict[str, Any]]:
+def contents_in_turns(turns: list[Turn], *, signed: bool) -> Generator[int, None, list[dict[str, Any]]]:
     """Results name their function, which is looked up by the id of the call."""
     names: dict[str, str] = {}
     told: list[dict[str, Any]] = []
@@ -116,6 +124,7 @@ def contents(turns: list[Turn], *, signed: bool) -> list[dict[str, Any]]:
             told[-1]["parts"] += parts
         elif parts:
             told.append({"role": role, "parts": parts})
+        yield 1 + len(parts) // 2
     return told
 
 

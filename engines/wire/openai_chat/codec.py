@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence, Set
+from typing import Any
+
+import msgspec
 
 from engines.wire.codec import Echo, StreamDecoder, StreamEncoder
 from engines.wire.dialect import Dialect
@@ -11,6 +14,9 @@ from engines.wire.limited import limited
 from engines.wire.openai_chat import request_decoder, request_encoder, stream_decoder, stream_encoder
 from engines.wire.openai_chat.dialect import DIALECT
 from engines.wire.request import ChatRequest
+from engines.wire.writing import WALKED, written
+
+_encode = msgspec.json.Encoder().encode
 
 
 class ChatIngress:
@@ -42,11 +48,15 @@ class ChatEgress:
     stream_type: bytes = b"text/event-stream"
 
     def __init__(
-        self, name: str, takes: frozenset[str], encode: Callable[[ChatRequest, str, frozenset[str]], bytes]
+        self,
+        name: str,
+        takes: frozenset[str],
+        members: Callable[[ChatRequest, str, frozenset[str]], dict[str, Any]],
     ) -> None:
+        """`members` makes the body, taken apart."""
         self.name: str = name
         self.takes: frozenset[str] = takes
-        self._encode = encode
+        self._members = members
 
     @property
     def dialect(self) -> Dialect:
@@ -56,7 +66,14 @@ class ChatEgress:
         return "/v1/chat/completions"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        return self._encode(limited(request, takes, system_alone=True), model, takes)
+        return _encode(self._members(limited(request, takes, system_alone=True), model, takes))
+
+    def encode_in_turns(self, request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, bytes]:
+        told = limited(request, takes, system_alone=True)
+        yield WALKED
+        body = self._members(told, model, takes)
+        yield WALKED
+        return (yield from written(body, "messages"))
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.ChatStreamDecoder()
@@ -66,8 +83,8 @@ class ChatEgress:
 
 
 INGRESS: ChatIngress = ChatIngress()
-EGRESS: ChatEgress = ChatEgress("openai_chat", request_encoder.TAKES, request_encoder.encode_request)
+EGRESS: ChatEgress = ChatEgress("openai_chat", request_encoder.TAKES, request_encoder.openai_members)
 COMPATIBLE: ChatEgress = ChatEgress(
-    "compatible_chat", request_encoder.COMPATIBLE_TAKES, request_encoder.encode_compatible
+    "compatible_chat", request_encoder.COMPATIBLE_TAKES, request_encoder.compatible_members
 )
 """Whoever speaks OpenAI's chat and is not OpenAI."""

@@ -64,15 +64,20 @@ _EFFORT_OF_BUDGET: Final = ((0, "none"), (2048, "low"), (16384, "medium"))
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
     """As OpenAI itself takes it."""
+    return _encode(openai_members(request, model, takes))
+
+
+def openai_members(request: ChatRequest, model: str, takes: frozenset[str]) -> dict[str, Any]:
+    """The same, taken apart."""
     body = members(request, model, takes, "max_completion_tokens")
     for message in body["messages"]:
         bare(message)
-    return _encode(body)
+    return body
 
 
-def encode_compatible(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+def compatible_members(request: ChatRequest, model: str, takes: frozenset[str]) -> dict[str, Any]:
     """As others take it, whose words are a few more: OpenAI's newest models alone refuse `max_tokens`."""
-    return _encode(members(request, model, takes, "max_tokens"))
+    return members(request, model, takes, "max_tokens")
 
 
 def members(request: ChatRequest, model: str, takes: frozenset[str], limit: str) -> dict[str, Any]:

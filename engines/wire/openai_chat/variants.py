@@ -8,7 +8,7 @@ parameters, no schemas, answers without `object`, `created` and `model`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +22,7 @@ from engines.wire.limited import limited
 from engines.wire.openai_chat import request_encoder, stream_decoder
 from engines.wire.openai_chat.stream_decoder import FINISH, MISTRALS_FINISH
 from engines.wire.request import ChatRequest, thinking
+from engines.wire.writing import WALKED, written
 
 _encode = msgspec.json.Encoder().encode
 
@@ -95,7 +96,20 @@ class Variant:
         return "/v1/chat/completions"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        body = request_encoder.members(limited(request, takes), model, takes, "max_tokens")
+        told = limited(request, takes)
+        return _encode(self._changed(request_encoder.members(told, model, takes, "max_tokens"), told))
+
+    def encode_in_turns(self, request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, bytes]:
+        told = limited(request, takes)
+        yield WALKED
+        body = request_encoder.members(told, model, takes, "max_tokens")
+        yield WALKED
+        body = self._changed(body, told)
+        yield WALKED
+        return (yield from written(body, "messages"))
+
+    def _changed(self, body: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
+        """OpenAI's body in the provider's words."""
         body.pop("stream_options", None)
         thinks = self._thoughts and request.reasoning is not None and thinking(request.reasoning)
         for message in body["messages"]:
@@ -110,7 +124,7 @@ class Variant:
             tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
         if self._plain:
             _simplify(body)
-        return _encode({self._renamed.get(name, name): value for name, value in body.items()})
+        return {self._renamed.get(name, name): value for name, value in body.items()}
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.ChatStreamDecoder(self.finish)

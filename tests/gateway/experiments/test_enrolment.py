@@ -77,6 +77,14 @@ def test_a_body_that_was_parsed_names_the_user_that_its_bytes_do(members: dict[s
     assert envelope.parse(body).user == user_of(body)
 
 
+@pytest.mark.parametrize(
+    "members", [{"user": "u" * 70_000}, {"metadata": {"user_id": "m", "notes": "x" * 70_000}, "user": "u"}]
+)
+def test_nobody_asks_in_more_than_is_looked_through(members: dict[str, Any]) -> None:
+    assert envelope.parse(json.dumps({"model": "m", **members}).encode()).user == ""
+    assert envelope.parse(json.dumps({"model": "m", "text": "x" * 70_000, "user": "u"}).encode()).user == "u"
+
+
 def test_half_of_a_surrogate_pair_in_a_body_hides_no_user() -> None:
     for body in (
         b'{"model": "m", "user": "u", "messages": [{"role": "user", "content": "\\ud83d"}]}',

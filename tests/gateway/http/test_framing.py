@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation
-from gateway.http.connection import MAX_WAITING, MAX_WAITING_BODY_BYTES
+from gateway.http.answers import LARGE_BYTES
+from gateway.http.connection import LATER_BYTES, MAX_WAITING, MAX_WAITING_BODY_BYTES
 from tests.gateway.http.asked import (
     HTTP10_EXPECT,
     LAST,
@@ -19,7 +20,7 @@ from tests.gateway.http.asked import (
     places,
     read_by_h11,
 )
-from tests.gateway.http.door import Client, Desk, DoorLimits, echo, request
+from tests.gateway.http.door import Client, Desk, DoorLimits, echo, read_answers, request
 
 EVERY = LAWFUL | LAST | WAITING
 
@@ -81,6 +82,52 @@ def test_one_large_pipelined_request_leaves_the_socket_unread() -> None:
     desk.works[0].answer()
     client.loop.run()
     assert client.transport.reading
+
+
+LARGE = bytes(LATER_BYTES + 1)
+ROOM = DoorLimits(body_bytes=2 * LATER_BYTES)
+
+
+def test_a_body_that_takes_long_to_read_begins_in_a_turn_of_its_own_and_in_its_place() -> None:
+    desk = Desk(ROOM)
+    client = Client(desk)
+    client.connection.data_received(request(body=LARGE) + request(b"/after"))
+    assert desk.seen == []
+    client.loop.run()
+    assert [len(one.body) for one in desk.seen] == [len(LARGE), 0]
+    assert client.transport.reading
+    assert len(client.answers) == 2
+
+
+def test_whoever_leaves_before_that_turn_has_asked_for_nothing() -> None:
+    desk = Desk(ROOM, holds=True)
+    client = Client(desk)
+    client.connection.data_received(request(body=LARGE))
+    client.reset()
+    client.loop.run()
+    assert (desk.seen, desk.works, desk.losses, len(desk.open)) == ([], [], 1, 0)
+
+
+def test_a_drain_before_that_turn_lets_it_be_answered() -> None:
+    desk = Desk(ROOM)
+    client = Client(desk)
+    client.connection.data_received(request(body=LARGE))
+    desk.draining = True
+    client.connection.drain()
+    client.loop.run()
+    (answer,) = client.answers
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+def test_a_body_that_came_in_time_is_not_late_for_the_turn_that_it_waits() -> None:
+    desk = Desk(ROOM, holds=True)
+    client = Client(desk)
+    client.connection.data_received(request(body=LARGE))
+    client.connection._expired()
+    client.loop.run()
+    assert [work.told for work in desk.works] == [[]]
+    desk.works[0].answer()
+    assert [answer.status for answer in client.answers] == [200]
 
 
 def test_a_pipeline_of_many_short_requests_is_no_deep_stack() -> None:
@@ -176,6 +223,21 @@ def test_each_operation_is_known_by_its_path_and_nothing_like_it_is(operation: O
     path = operation.value.encode()
     client = Client().send(request(path), request(path + b"?a=1"), request(path + b"/"), request(path.upper()))
     assert [operation, operation, None, None] == client.desk.operations
+
+
+@pytest.mark.parametrize("method", [b"POST", b"HEAD"])
+@pytest.mark.parametrize("size", [LARGE_BYTES, LARGE_BYTES + 1])
+def test_a_large_answer_leaves_after_its_head(size: int, method: bytes) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request(method=method) + request())
+    body = b"x" * size
+    desk.works[0].answer(body)
+    client.loop.run()
+    desk.works[1].answer(b"after")
+    client.loop.run()
+    large, after = read_answers(client.transport.out, methods=[method.decode(), "POST"])
+    assert large.headers["content-length"] == str(size)
+    assert (large.body, after.body) == (b"" if method == b"HEAD" else body, b"after")
 
 
 def test_an_answer_to_head_has_no_body_and_the_length_of_what_it_leaves_out() -> None:

@@ -1,0 +1,79 @@
+"""What is written in turns is what one call writes, and no turn writes much."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.wire.anthropic_messages import codec as anthropic_messages
+from engines.wire.bedrock_converse import codec as bedrock_converse
+from engines.wire.bulk import finished
+from engines.wire.codec import Egress
+from engines.wire.cohere import codec as cohere
+from engines.wire.gemini import codec as gemini
+from engines.wire.openai_chat import codec as openai_chat
+from engines.wire.openai_chat import variants
+from engines.wire.request import CallPart, ChatRequest, ResultPart, TextPart, Tool, Turn, Unreadable
+from engines.wire.writing import written
+
+FORMATS: list[Egress] = [
+    openai_chat.EGRESS,
+    openai_chat.COMPATIBLE,
+    variants.MISTRAL,
+    variants.AI21,
+    anthropic_messages.EGRESS,
+    bedrock_converse.EGRESS,
+    cohere.EGRESS,
+    gemini.EGRESS,
+]
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["model", "messages", 'odd "\u00e9', "tools"]), VALUES))
+def test_a_body_written_in_turns_is_the_body(body: dict[str, Any]) -> None:
+    assert finished(written(body, "messages")) == msgspec.json.encode(body)
+
+
+def agents(count: int) -> ChatRequest:
+    """So many calls of tools with their results."""
+    turns = [Turn("system", [TextPart("be brief")]), Turn("user", [TextPart("go")])]
+    for number in range(count):
+        turns.append(Turn("assistant", [TextPart("so"), CallPart(f"call {number}", "f", '{"x":1}')]))
+        turns.append(Turn("user", [ResultPart(f"call {number}", [TextPart("y" * 100)])]))
+    return ChatRequest("openai_chat", "m", turns, tools=[Tool("f", "", {"type": "object"})], max_tokens=9)
+
+
+@pytest.mark.parametrize("egress", FORMATS, ids=[one.name for one in FORMATS])
+def test_a_request_is_the_same_in_turns_and_at_once_in_every_format(egress: Egress) -> None:
+    request = agents(700)
+    writing = egress.encode_in_turns(request, "up", egress.takes)
+    assert finished(writing) == egress.encode_request(request, "up", egress.takes)
+
+
+@pytest.mark.parametrize("egress", FORMATS, ids=[one.name for one in FORMATS])
+def test_others_have_their_turn_between_the_messages(egress: Egress) -> None:
+    turns = list(egress.encode_in_turns(agents(700), "up", egress.takes))
+    assert len(turns) > 10
+
+
+def test_what_cannot_be_said_is_said_so_in_turns_too() -> None:
+    request = ChatRequest("openai_chat", "m", [Turn("user", [ResultPart("nobody's", [TextPart("x")])])])
+    with pytest.raises(Unreadable, match="nobody's"):
+        finished(gemini.EGRESS.encode_in_turns(request, "up", gemini.EGRESS.takes))
+
+
+def test_no_turn_of_a_large_text_has_more_than_its_own_call() -> None:
+    def between(writing: Generator[int, None, bytes]) -> list[int]:
+        return list(writing)
+
+    large = {"messages": [{"content": "x" * 4_000_000}] * 3, "model": "m"}
+    assert len([elements for elements in between(written(large, "messages")) if elements > 900]) == 4
