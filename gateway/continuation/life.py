@@ -21,6 +21,7 @@ import structlog
 from engines.model import Operation, Usage
 from engines.operations import OPERATION_KEYS
 from gateway import clock
+from gateway.accounts.lost import lost_prompt_tokens, lost_usage
 from gateway.continuation.rejoin import Rejoin
 from gateway.continuation.request import continued, why_not
 from gateway.continuation.said import RAW_BYTES, Said
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
     from gateway.body.prompt import Prompt
     from gateway.errors import Failure
     from gateway.fleet.snapshot import Serving
+    from gateway.http.request import Request
     from gateway.reply import Reply
     from gateway.transforms import NewEventTransform
     from routing.experiments.experiment import Assignment
     from routing.facts import RequestFacts
     from routing.model import Endpoint
+    from routing.tokens import TokenEstimate
 
 log = structlog.get_logger()
 
@@ -48,6 +51,9 @@ class Continued(Protocol):
     model: str
     operation: Operation
     facts: RequestFacts
+    request: Request
+    tokens: TokenEstimate
+    lost_tokens: int
     attempts: list[Attempt]
     reply: Reply
     error_kind: str
@@ -203,7 +209,10 @@ class Continuation:
         flight = self._flight
         attempt.stop()
         attempt.close(now)
-        attempt.usage = attempt.metered(flight.facts.prompt_tokens)
+        if attempt.content_events:
+            attempt.usage = attempt.metered(lost_prompt_tokens(flight, attempt) if attempt.usage is None else 0)
+        else:
+            attempt.usage = lost_usage(flight, attempt)
         attempt.outcome = Outcome.CUT_SHORT
         self._began = self._began or attempt
         self._tokens += made

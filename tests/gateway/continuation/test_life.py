@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 from typing import Any
 
 import pytest
@@ -20,7 +22,9 @@ from engines.errors import (
 )
 from engines.model import Operation
 from engines.sse import payload, split
+from gateway.accounts.lost import PICTURE_TOKENS
 from gateway.accounts.prices import Rates, Row, Table, Tables
+from gateway.body.held import HeldPrompts
 from routing.route import RetrySettings
 from tests.engines.wire.frames import frame
 from tests.gateway.flights import HELD_BYTES, JSON, KEEN, Bench, FakeConnection, FakeExchange, StepClock
@@ -412,6 +416,74 @@ def test_all_that_was_asked_is_paid_for(now: StepClock) -> None:
         ("cut_short", "0", 2, "estimated"),
         ("answered", "1", 2, "reported"),
     ]
+
+
+def first_of(bench: Bench) -> tuple[int | None, int | None, str, float | None]:
+    """What the attempt that died is recorded with."""
+    tries = bench.ledger.records[0].tries
+    assert tries is not None
+    return tries[0].input_tokens, tries[0].output_tokens, tries[0].usage_source, tries[0].cost_usd
+
+
+def dollar_a_token(window: int = 0) -> Rates:
+    return Rates(Tables(Table((), (Row(10**12, 0, 0, 10**12, 0, 0),)), {}, context_tokens=window), "configured")
+
+
+def test_a_picture_in_what_died_counts_as_a_picture_not_as_its_bytes(now: StepClock) -> None:
+    """What it died of is the same to its provider as what a client leaves (`gateway.accounts.lost`)."""
+    pixels = base64.b64encode(random.Random(3).randbytes(300_000)).decode()
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{pixels}"}}
+    bench = Bench(now, 2, continuations=1, rates=dollar_a_token())
+    bench.gpu, bench.ledger.held = False, HeldPrompts(1_000_000)
+    flight, _ = bench.begin(messages=[{"role": "user", "content": [picture, {"type": "text", "text": "What is it?"}]}])
+    assert flight.facts.prompt_tokens > 100_000
+    bench.calls[0].head()
+    bench.calls[0].read(*words("One", " two"))
+    bench.calls[0].failed(DIED)
+    bench.calls[1].head()
+    bench.calls[1].done(*words(" three"), *finish(prompt_tokens=900, completion_tokens=1))
+    prompt_tokens, output_tokens, source, cost_usd = first_of(bench)
+    assert prompt_tokens is not None
+    assert PICTURE_TOKENS < prompt_tokens < PICTURE_TOKENS + 100
+    assert (output_tokens, source, cost_usd) == (2, "estimated", prompt_tokens + 2.0)
+
+
+def test_what_died_counts_as_no_more_than_its_model_can_read(now: StepClock) -> None:
+    bench = Bench(now, 2, continuations=1, rates=dollar_a_token(window=1_000))
+    flight, _ = bench.begin(messages=[{"role": "user", "content": "many words " * 2_000}])
+    assert flight.facts.prompt_tokens > 1_000
+    bench.calls[0].head()
+    bench.calls[0].read(*words("One"))
+    bench.calls[0].failed(DIED)
+    bench.calls[1].head()
+    bench.calls[1].done(*words(" two"), *finish())
+    assert first_of(bench)[:3] == (1_000, 1, "estimated")
+
+
+def test_what_the_first_engine_reported_is_what_its_part_counts(now: StepClock) -> None:
+    bench = Bench(now, 2, continuations=1, rates=dollar_a_token())
+    bench.gpu = False
+    bench.begin(messages=HELLO)
+    bench.calls[0].head()
+    so_far = {"id": "c1", "model": "up", "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}}
+    bench.calls[0].read(*words("One", " two"), frame({**so_far, "choices": []}))
+    bench.calls[0].failed(DIED)
+    bench.calls[1].head()
+    bench.calls[1].done(*words(" three"), *finish(prompt_tokens=9, completion_tokens=1))
+    assert first_of(bench) == (7, 2, "reported", 9.0)
+
+
+def test_one_that_died_before_its_first_word_is_paid_for_its_prompt(now: StepClock) -> None:
+    bench = Bench(now, 2, continuations=1, rates=dollar_a_token())
+    bench.gpu = False
+    flight, _ = bench.begin(messages=HELLO)
+    prompt_tokens = flight.facts.prompt_tokens
+    bench.calls[0].head()
+    bench.calls[0].read(*words())
+    bench.calls[0].failed(DIED)
+    bench.calls[1].head()
+    bench.calls[1].done(*words("One"), *finish(prompt_tokens=9, completion_tokens=1))
+    assert first_of(bench) == (prompt_tokens, 0, "estimated", float(prompt_tokens))
 
 
 # -- any order ---------------------------------------------------------------------------------------------------------
