@@ -48,7 +48,7 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
 
     from gateway.store.database import DatabaseRefused
     from gateway.store.opening import engine_of, missing_file, unreadable
-    from gateway.store.reading import NotWanted
+    from gateway.store.reading import NotInSums, NotWanted
 
     url = store or _configured(config or quickstart())
     missing = missing_file(url)
@@ -63,6 +63,8 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
                 yield connection
         finally:
             engine.dispose()
+    except NotInSums as error:
+        end(f"{error}: add --records, or leave --time-zone out", 2)
     except NotWanted as error:
         end(str(error), 2)
     except DatabaseRefused as error:

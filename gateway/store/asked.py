@@ -10,7 +10,7 @@ import msgspec
 from gateway.store.evaluations.report import WantedPairs, pairs_report
 from gateway.store.gpu_hours import gpu_report
 from gateway.store.opening import engine_of
-from gateway.store.reading import FAR_MS, NotWanted, Wanted, found
+from gateway.store.reading import FAR_MS, NotInSums, NotWanted, Wanted, found
 from gateway.store.releases.reading import WantedDecisions, decisions
 from gateway.store.reports import WantedSums, report
 from gateway.store.scalings.table import WantedScalings, scalings
@@ -100,7 +100,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Mapping[str, str], float], Question]]] =
 
 
 def answer(url: str, wanted: Question) -> bytes:
-    """JSON. Blocks; raises NotWanted, and as the database does."""
+    """JSON. Blocks; raises NotWanted, which names parameters, and as the database does."""
     engine = engine_of(url, reading=True)
     try:
         with engine.connect() as connection:
@@ -117,6 +117,11 @@ def answer(url: str, wanted: Question) -> bytes:
                 document = {"object": "list", "data": scalings(connection, wanted)}
             else:
                 document = {"object": "list", "data": list(found(connection, wanted))}
+    except NotInSums as error:
+        raise NotWanted(
+            f"{error}: leave `time_zone` out, or have single records added up by the command "
+            f"`penstock cost report --records`"
+        ) from None
     finally:
         engine.dispose()
     return msgspec.json.encode(document)

@@ -52,6 +52,10 @@ class NotWanted(ValueError):
     """What is asked for makes no sense; the message says what would."""
 
 
+class NotInSums(NotWanted):
+    """Only single records can tell it; the message says why, and whoever asks the store for another says how."""
+
+
 def id_bound(ms: int) -> bytes:
     """The lowest id of a millisecond."""
     return min(max(ms, 0), FAR_MS).to_bytes(6, "big") + bytes(10)

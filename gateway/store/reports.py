@@ -12,7 +12,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Label, Table, case, fu
 
 from gateway.accounts.lost import FREE
 from gateway.accounts.record import SHADOW
-from gateway.store.reading import FAR_MS, NotWanted, id_bound, texts
+from gateway.store.reading import FAR_MS, NotInSums, NotWanted, id_bound, texts
 from gateway.store.rows import DAY_MS, HOUR_MS
 from gateway.store.schema import MEASURES, daily_keys, hourly, requests
 from gateway.store.zones import days, hours, named_day, named_hour, pieces, zone_of
@@ -48,7 +48,7 @@ def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
     if "key" in wanted.by and "hour" in wanted.by:
         raise NotWanted("keys are summed up by the day, so not by hour and key at once")
     if "key" in wanted.by and zone is not UTC:
-        raise NotWanted(f"keys are summed up by UTC's day, not {zone}'s: add --records, or leave the time zone out")
+        raise NotInSums(f"keys are summed up by UTC's day, not {zone}'s")
     by_number = texts(connection)
     shadow = next((number for number, text in by_number.items() if text == SHADOW), -1)
     parts = [

@@ -7,20 +7,25 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from gateway.store.reading import NotWanted
+from gateway.store.reading import NotInSums, NotWanted
 
 HOUR_S: Final = 3_600
 HOUR_MS: Final = HOUR_S * 1000
 DAY_HOURS: Final = 24
 NAME: Final = "UTC"
+_OTHER_NAMES: Final = ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu")
+_NO_NAMES: Final = ("localtime", "posixrules", "Factory")
+"""What the machine is set to, and what nobody has set: files beside those of zones."""
 _EPOCH: Final = date(1970, 1, 1)
 
 
 def zone_of(name: str) -> tzinfo:
     """The time zone of this name of the IANA's. Raises NotWanted."""
-    if name == NAME:
+    if name == NAME or name in _OTHER_NAMES:
         return UTC
     try:
+        if name in _NO_NAMES:
+            raise ValueError(name)
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise NotWanted(
@@ -31,7 +36,7 @@ def zone_of(name: str) -> tzinfo:
 
 def pieces(zone: tzinfo, first_hour: int, end_hour: int) -> list[tuple[int, int, int]]:
     """What the zone is ahead of UTC, in hours, from an hour (since 1970) on and before another, in as many pieces as
-    there are clock changes. Raises NotWanted where that is no whole number of hours."""
+    there are clock changes. Raises NotInSums where that is no whole number of hours."""
     found: list[tuple[int, int]] = []
     for start in range(first_hour, end_hour, DAY_HOURS):
         stop = min(start + DAY_HOURS, end_hour)
@@ -83,10 +88,7 @@ def named_hour(zone: tzinfo, seconds: float) -> str:
 def _ahead(zone: tzinfo, hour: int) -> int:
     ahead_s = _seconds(datetime.fromtimestamp(hour * HOUR_S, zone).utcoffset())
     if ahead_s % HOUR_S:
-        raise NotWanted(
-            f"{zone} is not a whole number of hours from UTC, and sums are of whole hours: add up single records "
-            f"(`penstock cost report --records`)"
-        )
+        raise NotInSums(f"{zone} is not a whole number of hours from UTC, and sums are of whole hours")
     return ahead_s // HOUR_S
 
 

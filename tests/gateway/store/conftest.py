@@ -1,13 +1,18 @@
-"""One PostgreSQL for all tests of the store that want one, and a database of its own in it for each."""
+"""One PostgreSQL for all tests of the store that want one, and a database of its own in it for each; what is tested in
+both databases takes `url` or `database`."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from gateway.store.__main__ import open_database
+from gateway.store.database import Database
 from tests.gateway.store import postgresql
+from tests.gateway.store.records import sqlite_url
 
 _numbers = itertools.count(1)
 
@@ -35,3 +40,20 @@ def new_database(server: postgresql.Server) -> Callable[[], str]:
         return server.url.removesuffix("/postgres") + f"/{name}"
 
     return make
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a database in which nothing is yet, of each kind."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    url: str = request.getfixturevalue("new_database")()
+    return url
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    """That at `url`, open, with its tables."""
+    opened = open_database(url)
+    yield opened
+    opened.close()

@@ -86,6 +86,7 @@ def test_a_report_by_the_day_is_of_the_time_zone_that_is_named(url: str) -> None
     assert run(*words, "Mars/Olympus", *SINCE)[0] == 2
     code, said = run(*words, "Asia/Kolkata", *SINCE)
     assert (code, said.startswith("Asia/Kolkata is not a whole number of hours from UTC")) == (2, True)
+    assert said.split()[-6:] == ["add", "--records,", "or", "leave", "--time-zone", "out"]
     assert run(*words, "Asia/Kolkata", *SINCE, "--records")[0] == 0
 
 

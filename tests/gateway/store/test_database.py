@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,24 +14,9 @@ from gateway.store.opening import engine_of
 from gateway.store.reading import FAR_MS, NotWanted, Wanted
 from gateway.store.reports import WantedSums, report, report_of_records
 from gateway.store.rows import MOST, MOST_NANOUSD
-from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored, sums
+from tests.gateway.store.records import NOON_S, Made, stored, sums
 
 DAY_S = 86_400
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    url: str = request.getfixturevalue("new_database")()
-    return url
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = open_database(url)
-    yield opened
-    opened.close()
 
 
 def test_a_record_comes_back_as_it_was(database: Database, url: str) -> None:

@@ -38,11 +38,10 @@ HOUR = 494_444
 RUN, OTHER = "0123456789ab", "ba9876543210"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    made: str = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("new_database")()
-    open_database(made).close()
-    return made
+@pytest.fixture
+def url(url: str) -> str:
+    open_database(url).close()
+    return url
 
 
 def told(url: str, since_hour: int = 0, until_hour: int = 10**6) -> list[tuple[str, float, float]]:

@@ -27,14 +27,6 @@ V1_ROW = (
 )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    url: str = request.getfixturevalue("new_database")()
-    return url
-
-
 def test_the_migrations_make_the_tables_that_are_read(url: str) -> None:
     engine = engine_of(url)
     upgrade(engine)

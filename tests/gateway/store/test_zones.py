@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.store.__main__ import open_database
-from gateway.store.asked import wanted_sums
+from gateway.store.asked import answer, wanted_sums
 from gateway.store.database import Database, Records
 from gateway.store.opening import engine_of
-from gateway.store.reading import NotWanted
+from gateway.store.reading import NotInSums, NotWanted
 from gateway.store.reports import WantedSums, report, report_of_records
 from gateway.store.times import time_ms
 from gateway.store.zones import days, hours, named_hour, pieces, zone_of
-from tests.gateway.store.records import NOON_S, Made, sqlite_url
+from tests.gateway.store.records import NOON_S, Made
 
 BERLIN = "Europe/Berlin"
 HOUR_MS = 3_600_000
 CHANGES = {"spring": datetime(2026, 3, 29, 1, tzinfo=UTC), "autumn": datetime(2026, 10, 25, 1, tzinfo=UTC)}
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    url: str = request.getfixturevalue("new_database")()
-    return url
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    database = open_database(url)
-    yield database
-    database.close()
 
 
 def reported(url: str, wanted: WantedSums, *, records: bool = False) -> list[dict[str, Any]]:
@@ -92,8 +74,9 @@ def test_what_is_not_by_the_day_is_the_same_in_any_zone(database: Database, url:
 def test_a_zone_of_half_hours_is_reported_of_single_records_alone(database: Database, url: str) -> None:
     times = by_hour(database, CHANGES["spring"])
     wanted = WantedSums(("day",), time_zone="Asia/Kolkata")
-    with pytest.raises(NotWanted, match=r"Asia/Kolkata is not a whole number of hours from UTC.*--records"):
+    with pytest.raises(NotInSums, match="Asia/Kolkata is not a whole number of hours from UTC"):
         reported(url, wanted)
+    assert_names_the_parameter(url, wanted)
     expected = Counter(at.astimezone(ZoneInfo("Asia/Kolkata")).date().isoformat() for at in times)
     assert [(row["day"], row["requests"]) for row in reported(url, wanted, records=True)] == sorted(expected.items())
     rows = reported(url, WantedSums(("hour",), time_zone="Asia/Kolkata"), records=True)
@@ -103,9 +86,18 @@ def test_a_zone_of_half_hours_is_reported_of_single_records_alone(database: Data
 def test_keys_are_by_the_day_of_another_zone_of_single_records_alone(database: Database, url: str) -> None:
     by_hour(database, CHANGES["spring"])
     wanted = WantedSums(("key", "day"), time_zone=BERLIN)
-    with pytest.raises(NotWanted, match="keys are summed up by UTC's day, not Europe/Berlin's: add --records"):
+    with pytest.raises(NotInSums, match="keys are summed up by UTC's day, not Europe/Berlin's"):
         reported(url, wanted)
+    assert_names_the_parameter(url, wanted)
+    assert reported(url, WantedSums(("key", "day"), time_zone="Etc/UTC")) == reported(url, WantedSums(("key", "day")))
     assert sum(row["requests"] for row in reported(url, wanted, records=True)) == 80
+
+
+def assert_names_the_parameter(url: str, wanted: WantedSums) -> None:
+    """Over HTTP there is no `--time-zone` and no `--records` of single requests."""
+    with pytest.raises(NotWanted, match=r": leave `time_zone` out, or .* the command `penstock cost report") as told:
+        answer(url, wanted)
+    assert not isinstance(told.value, NotInSums)
 
 
 def test_an_empty_store_has_no_days_anywhere(database: Database, url: str) -> None:
@@ -113,7 +105,9 @@ def test_an_empty_store_has_no_days_anywhere(database: Database, url: str) -> No
     assert reported(url, wanted) == reported(url, wanted, records=True) == []
 
 
-@pytest.mark.parametrize("name", ["Europe/Nowhere", "../etc/passwd", "", "Europe", "x" * 300, "UTC\0"])
+@pytest.mark.parametrize(
+    "name", ["Europe/Nowhere", "../etc/passwd", "", "Europe", "x" * 300, "UTC\0", "localtime", "posixrules"]
+)
 def test_a_zone_that_there_is_not_is_told_so(name: str) -> None:
     with pytest.raises(NotWanted, match=r"there is no time zone .* here; write one like Europe/Berlin"):
         zone_of(name)

@@ -23,14 +23,6 @@ from tests.gateway.store.contents.contents import HOOKS, batch, content, kept, r
 from tests.gateway.store.records import Made, sqlite_url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    found: str = request.getfixturevalue("new_database")()
-    return found
-
-
 class Scene:
     """A keeper, whose table may be away."""
 

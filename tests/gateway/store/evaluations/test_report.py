@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.accounts.record import RequestRecord
-from gateway.store.__main__ import open_database
 from gateway.store.asked import QUESTIONS, answer
 from gateway.store.database import Database
 from gateway.store.evaluations.report import WantedPairs, pairs_report, sentences
 from gateway.store.evaluations.table import Evaluation, EvaluationTable
 from gateway.store.opening import engine_of
 from gateway.store.reading import NotWanted
-from tests.gateway.store.records import NOON_S, Made, sqlite_url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    url: str = request.getfixturevalue("new_database")()
-    return url
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = open_database(url)
-    yield opened
-    opened.close()
+from tests.gateway.store.records import NOON_S, Made
 
 
 def pair(made: Made, original: dict[str, Any], copy: dict[str, Any], at_s: float = NOON_S) -> list[RequestRecord]:

@@ -30,13 +30,12 @@ from tests.gateway.store.records import sqlite_url
 BY = StoredDecision(1_780_000_000_000, "start", 0.0, 0.05, "started", "alice", b'{"errors": 0.5}')
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    found: str = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("new_database")()
-    engine = engine_of(found)
+@pytest.fixture
+def url(url: str) -> str:
+    engine = engine_of(url)
     upgrade(engine)
     engine.dispose()
-    return found
+    return url
 
 
 @pytest.fixture

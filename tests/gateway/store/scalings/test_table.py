@@ -25,11 +25,10 @@ NOW_S = 1_790_000_000.0
 RUN, OTHER = "a" * 32, "b" * 32
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    made: str = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("new_database")()
-    open_database(made).close()
-    return made
+@pytest.fixture
+def url(url: str) -> str:
+    open_database(url).close()
+    return url
 
 
 def one(number: int, ago_s: float, engine: str = "llama", had: int = 1) -> StoredScaling:
