@@ -27,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 14
+VERSION: Final = 15
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -208,8 +208,10 @@ release_observations = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("observations", LargeBinary, nullable=False),
+    Column("form", SmallInteger, nullable=False, server_default="1"),
 )
-"""What gateways that do not decide tell the one that does; it takes them out."""
+"""What gateways that do not decide tell the one that does; it takes them out. Those of a `form` that it does not know
+are of a later version, and it leaves them there."""
 
 drift_hours = Table(
     "drift_hours",

@@ -62,6 +62,8 @@ class Deciding:
         self._again_s: dict[tuple[str, str], float] = {}
         self.waits_for: dict[tuple[str, str], str] = {}
         """What stands against the next step, of those who were asked."""
+        self.holds = ""
+        """Why nothing goes up now, but what somebody presses."""
 
     def decided(self, release: Release, decision: RampDecision) -> None:
         """The gate has. What goes up is begun at most once, and not again at once where somebody disagreed."""
@@ -69,6 +71,9 @@ class Deciding:
             self.stop(release, decision)
             return
         key = release.spec.key
+        if self.holds and (decision.action in ASKED or decision.after > decision.before):
+            self.waits_for[key] = self.holds
+            return
         if key in self._busy or self._now_s() < self._again_s.get(key, 0.0):
             return
         self._busy.add(key)

@@ -168,7 +168,7 @@ class Releases:
 
     async def press(self, model: str, arm: str, action: str, by: str) -> tuple[RampDecision, str]:
         """Somebody presses `start`, `pause`, `resume`, `promote` or `abort`; returns the decision, and why it is not
-        done, if it is not. Raises NoRelease, and NotNow where that makes no sense."""
+        done, if it is not. Raises NoRelease, and WrongMoment where that makes no sense."""
         release = self.find(model, arm)
         ramp = release.ramp
         presses = {
@@ -350,6 +350,7 @@ class Releases:
         self.decides = told.decides
         self._fresh -= fresh
         self._look_at_clocks()  # of rounds that others began
+        self.deciding.holds = self._telling.waits(told.later)
         self._weigh_some([*self._telling.heard(told.observed), *own], own=False)
         for key, release in self._releases.items():
             release.set_apart(self._is_apart(key))

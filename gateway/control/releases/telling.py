@@ -27,6 +27,11 @@ MOST_WEIGHED: Final = 1_000
 _decode: Final = msgspec.msgpack.Decoder(tuple[str, bytes | list[tuple[int, msgspec.Raw]]]).decode
 """The second is how gateways of the version before this one tell, and have told: both run at once in an upgrade."""
 
+LATER: Final = (
+    "gateways of a later version have told {} batches of what they saw, which this one cannot read: nothing goes up "
+    "until one of theirs decides"
+)
+
 log = structlog.get_logger()
 
 
@@ -45,7 +50,10 @@ class Telling:
         self.weighed: list[int] = []
         """What was weighed of what the store has, by its numbers."""
         self.unread = 0
-        """Batches of the store that nobody can read here, and that count nowhere."""
+        """Batches of the store that nobody can read here: damaged ones, which count nowhere, and those of a later
+        version, which wait in the store for a gateway of that version to decide."""
+        self._later = 0
+        """Of the latter those that wait now."""
 
     def saw(self, some: Sequence[Observation]) -> int:
         """Take these; returns for how many there was no room."""
@@ -92,6 +100,14 @@ class Telling:
                 token, told = _decode(data)
                 if not token or token != self._token:
                     yield from unpacked(told) if isinstance(told, bytes) else unpacked_rows(told)
-            except ValueError as error:  # of a later version; what msgspec raises is one
+            except ValueError as error:  # what msgspec raises is one
                 self.unread += 1
                 log.error("observations_unreadable", why=str(error))
+
+    def waits(self, later: int) -> str:
+        """So many batches wait in the store that only a later version reads; returns why nothing goes up, if so."""
+        self.unread += max(0, later - self._later)
+        if later and not self._later:
+            log.warning("observations_of_a_later_version", batches=later, what="nothing goes up until one decides")
+        self._later = later
+        return LATER.format(later) if later else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 
@@ -55,6 +57,11 @@ class StoredEvidence(msgspec.Struct, array_like=True, frozen=True):
     evidence: bytes
 
 
+FORM: Final = 1
+"""In which gateways of this version tell what they observed. Whoever changes that so that this version's reader
+(`gateway.control.releases.telling`) cannot read it adds one, and goes on to read the earlier ones."""
+
+
 class SyncReleases(msgspec.Struct, tag="sync_releases"):
     """Asks for `ReleasesSynced`: store this, tell what is there. All of it, or nothing."""
 
@@ -90,3 +97,5 @@ class ReleasesSynced(msgspec.Struct, tag="releases_synced"):
     evidence: list[StoredEvidence] = []
     observed: list[tuple[int, bytes]] = []
     """Of all gateways, for the one that decides: what it has not weighed, by the store's numbers."""
+    later: int = 0
+    """Of what gateways observed, how much is there in a form that only a later version than this one reads."""

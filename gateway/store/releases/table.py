@@ -10,13 +10,14 @@ import contextlib
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, case, delete, insert, select, update
+from sqlalchemy import Connection, Engine, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway.store.database import DatabaseAway
 from gateway.store.opening import LOCK, engine_of
 from gateway.store.releases.listening import CHANNEL
 from gateway.store.releases.messages import (
+    FORM,
     ReleaseChange,
     ReleasesSynced,
     StoredEvidence,
@@ -105,12 +106,14 @@ def _synced(connection: Connection, asked: SyncReleases, decides: bool) -> tuple
     if asked.want_evidence:
         of = connection.execute(select(release_evidence).where(release_evidence.c.experiment.in_(asked.experiments)))
         evidence = [StoredEvidence(**row) for row in of.mappings()]
-    observed = _observed(connection, asked) if decides else []
-    return ReleasesSynced("", decides, known, refused, evidence, observed), stored
+    observed, later = _observed(connection, asked) if decides else ([], 0)
+    return ReleasesSynced("", decides, known, refused, evidence, observed, later), stored
 
 
 def _number(connection: Connection, observed: bytes) -> int:
-    stored = connection.execute(insert(release_observations).values(observations=observed)).inserted_primary_key
+    stored = connection.execute(
+        insert(release_observations).values(observations=observed, form=FORM)
+    ).inserted_primary_key
     assert stored is not None
     return int(stored[0])
 
@@ -178,11 +181,13 @@ def _keep(connection: Connection, one: StoredEvidence) -> None:
         connection.execute(insert(release_evidence).values(experiment=one.experiment, arm=one.arm, **values))
 
 
-def _observed(connection: Connection, asked: SyncReleases) -> list[tuple[int, bytes]]:
-    """What whoever decides has not weighed, in order. What its evidence covers is gone; all else stays, for whoever
-    decides after it. Numbers are given in another order than they become visible in, hence the list of those known."""
-    number, weighed = release_observations.c.id, sorted(asked.weighed)
+def _observed(connection: Connection, asked: SyncReleases) -> tuple[list[tuple[int, bytes]], int]:
+    """What whoever decides has not weighed, in order, and how much there is beside it that it cannot read. What its
+    evidence covers is gone; all else stays, for whoever decides after it. Numbers are given in another order than they
+    become visible in, hence the list of those known."""
+    number, weighed, form = release_observations.c.id, sorted(asked.weighed), release_observations.c.form
     if asked.covered and weighed:
         connection.execute(delete(release_observations).where(number.in_(weighed)))
-    some = select(release_observations).where(number.not_in(weighed)).order_by(number).limit(MOST_OBSERVED)
-    return [(row.id, row.observations) for row in connection.execute(some)]
+    some = select(release_observations).where(form <= FORM, number.not_in(weighed)).order_by(number)
+    later = connection.execute(select(func.count()).where(form > FORM)).scalar_one()
+    return [(row.id, row.observations) for row in connection.execute(some.limit(MOST_OBSERVED))], later

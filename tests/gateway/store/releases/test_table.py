@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from gateway.store.asked import answer, wanted_decisions
 from gateway.store.database import DatabaseAway
@@ -17,6 +18,7 @@ from gateway.store.opening import engine_of, upgrade
 from gateway.store.reading import NotWanted
 from gateway.store.releases.listening import Listening
 from gateway.store.releases.messages import (
+    FORM,
     ReleaseChange,
     ReleasesSynced,
     StoredDecision,
@@ -88,6 +90,23 @@ def test_a_rollback_takes_effect_whatever_happened_meanwhile(table: ReleaseTable
 
 def seen_in(told: ReleasesSynced) -> list[bytes]:
     return [data for _, data in told.observed]
+
+
+def test_what_an_earlier_version_told_is_read_and_of_a_later_one_is_counted_and_kept(
+    table: ReleaseTable, url: str
+) -> None:
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO release_observations (observations) VALUES (:told)"), {"told": b"early"})
+        insert = text("INSERT INTO release_observations (observations, form) VALUES (:told, :form)")
+        connection.execute(insert, {"told": b"later", "form": FORM + 1})
+    told = table.sync(SyncReleases(["e1"], [], [], [b"ours"]))
+    assert (seen_in(told), told.later) == ([b"early", b"ours"], 1)
+    weighed = [number for number, _ in told.observed]
+    assert table.sync(SyncReleases(["e1"], [], [], [], weighed=weighed, covered=True)).later == 1
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT observations FROM release_observations")).scalars().all() == [b"later"]
+    engine.dispose()
 
 
 def test_what_was_seen_stays_until_evidence_covers_it_and_is_told_once(table: ReleaseTable, url: str) -> None:
