@@ -189,10 +189,11 @@ def test_one_of_two_gateways_decides_and_the_other_when_it_is_gone(new_database:
     told = first.sync(sync())
     assert (told.releases, seen_in(told)) == ([release(1)], [b"seen"])
     first.close()
-    assert second.sync(sync()).decides
+    # The server lets go of the lock when it hears that the connection is gone.
+    assert any(second.sync(sync()).decides for _ in range(1_000))
     second._drop()  # as a connection that is lost
     third = ReleaseTable(url)
-    assert third.sync(sync()).decides
+    assert any(third.sync(sync()).decides for _ in range(1_000))
     third.close()
     second.close()
 
