@@ -21,9 +21,19 @@ PAGE = Page(
                     ),
                 ),
                 Panel(
-                    "Leaving and unhealthy",
+                    "Leaving, asleep and unhealthy",
                     "short",
                     (('max by (engine, state) (penstock_replicas{$S,$E,state!="ready"})', "{{engine}} {{state}}"),),
+                ),
+                Panel(
+                    "Replicas that fell asleep and woke, or did not",
+                    "short",
+                    (
+                        (
+                            "sum by (engine, result) (increase(penstock_replica_sleeps_total{$S,$E}$R))",
+                            "{{engine}} {{result}}",
+                        ),
+                    ),
                 ),
                 Panel(
                     "Dollars per hour of what is there",

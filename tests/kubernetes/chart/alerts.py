@@ -177,6 +177,15 @@ ALERTS: dict[str, Case] = {
         ),
         labels=_of(engine="llama", result="foreign"),
     ),
+    "PenstockSleepFails": Case(
+        fires={'penstock_replica_sleeps_total{engine="llama",result="wake_failed"}': _rising(0, 1, 60)},
+        quiet=(
+            {'penstock_replica_sleeps_total{engine="llama",result="wake_failed"}': "0x20 1x40"},
+            {'penstock_replica_sleeps_total{engine="llama",result="woken"}': _rising(0, 1, 60)},
+            {'penstock_replica_sleeps_total{engine="llama",result="shortage"}': _rising(0, 1, 60)},
+        ),
+        labels=_of(engine="llama", result="wake_failed"),
+    ),
     "PenstockNobodyScales": Case(
         fires={'penstock_leader{instance="a"}': "0x60", 'penstock_leader{instance="b"}': "0x60"},
         quiet=({'penstock_leader{instance="a"}': "1x20 0x40", 'penstock_leader{instance="b"}': "0x20 1x40"},),
