@@ -15,7 +15,7 @@ from engines.errors import BadAnswer, ConnectFailed
 from engines.http_engine import HttpEngine, HttpSettings
 from engines.model import Operation
 from engines.pools import Pools
-from engines.port import Replica
+from engines.port import Outgoing, Replica
 from tests.engines.simulator.conftest import simulator
 
 pytestmark = pytest.mark.anyio
@@ -77,3 +77,45 @@ async def test_an_answer_of_another_shape_is_an_error(monkeypatch: pytest.Monkey
     async with engine() as one:
         with pytest.raises(BadAnswer, match="no JSON that we know"):
             await sleeping.asleep(one, "a")
+
+
+class Telling:
+    """An engine whose replica says this of its configuration, and sleeps."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status, self.body = status, body
+        self.asked: list[str] = []
+
+    def send(self, replica_id: str, outgoing: Outgoing, deadlines: object, sink: Any) -> Any:
+        self.asked.append(outgoing.path)
+        told = outgoing.path.startswith("/server_info")
+        sink.head(self.status if told else 200, ())
+        sink.data(self.body if told else b"{}")
+        sink.done()
+        return self
+
+    def abort(self) -> None: ...
+
+
+async def test_one_that_would_keep_its_memory_is_not_told_to_sleep() -> None:
+    one: Any = Telling(200, b'{"vllm_config":{"model_config":{"model":"m","enable_sleep_mode":false}},"vllm_env":{}}')
+    with pytest.raises(sleeping.NoSleepMode, match="without --enable-sleep-mode"):
+        await sleeping.sleep(one, "a", 1)
+    assert one.asked == ["/server_info?config_format=json"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"vllm_config":{"model_config":{"enable_sleep_mode":true}}}'),
+        (200, b'{"vllm_config":{"model_config":{}}}'),
+        (200, b'{"vllm_config":"model=\'m\', enable_sleep_mode=False"}'),
+        (200, b"<html>"),
+        (200, b"[" * 100_000),
+        (404, b'{"detail":"Not Found"}'),
+    ],
+)
+async def test_one_that_does_not_tell_its_configuration_is_told_to_sleep(status: int, body: bytes) -> None:
+    one: Any = Telling(status, body)
+    await sleeping.sleep(one, "a", 2)
+    assert one.asked[1:] == ["/sleep?level=2&mode=wait"]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from engines import sleeping
+from engines.http_engine import HttpEngine, HttpSettings
 from engines.loads import read_header, read_metrics
+from engines.model import Operation
+from engines.pools import Pools
+from engines.port import Replica
 from tests.vllm.stack import FINISHED, GENERATED, RUNNING, metric, until
 
 pytestmark = pytest.mark.vllm
@@ -142,3 +148,31 @@ def test_a_client_that_leaves_frees_its_slot_and_is_not_counted_as_finished(http
     until(lambda: metric(vllm_url, RUNNING) == 0, 20, "vLLM runs nothing")
     assert metric(vllm_url, GENERATED) < generated + 4000
     assert metric(vllm_url, FINISHED, finished_reason="abort") == 0
+
+
+def test_without_sleep_mode_it_says_that_it_sleeps_all_the_same(http: httpx.Client) -> None:
+    told = http.get(sleeping.CONFIGURATION).raise_for_status().json()
+    assert told["vllm_config"]["model_config"]["enable_sleep_mode"] is False
+    try:
+        assert http.post(sleeping.SLEEP % 1).raise_for_status().json() == {"status": "sleeping", "level": 1}
+        assert http.get(sleeping.ASLEEP).json() == {"is_sleeping": True}
+    finally:
+        http.post(sleeping.WAKE).raise_for_status()
+    assert http.get(sleeping.ASLEEP).json() == {"is_sleeping": False}
+
+
+@pytest.mark.anyio
+async def test_without_sleep_mode_it_is_not_put_to_sleep(vllm_url: str) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    def spawn(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        tasks.append(asyncio.get_running_loop().create_task(work(), name=name))
+
+    one = HttpEngine("one", HttpSettings("vllm", frozenset(Operation)), Pools(spawn), [Replica("a", vllm_url)])
+    try:
+        with pytest.raises(sleeping.NoSleepMode):
+            await sleeping.sleep(one, "a", 1)
+        assert not await sleeping.asleep(one, "a")
+    finally:
+        await one.close()
+        await asyncio.gather(*tasks)

@@ -45,6 +45,8 @@ class Server:
         """By path without its query: a status, or None for no answer."""
         self.short = False
         """Whether we can open no connection to it."""
+        self.sleep_mode: bool | None = None
+        """What its configuration says of it; None: it tells nobody."""
         self.odd: set[str] = set()
         """Those before which a proxy answers with a page."""
         self.gate: asyncio.Event | None = None
@@ -55,7 +57,7 @@ class Server:
         if self.short:
             sink.failed(OutOfSockets("no descriptor is left"))
             return self
-        if path != "/is_sleeping":
+        if path not in ("/is_sleeping", "/server_info"):
             self.asked.append((replica_id, outgoing.path))
         self._answer(replica_id, path, query, sink)
         return self
@@ -83,6 +85,8 @@ class Server:
                 self.levels.pop(replica_id, None)
             case "/is_sleeping":
                 body = json.dumps({"is_sleeping": replica_id in self.levels}).encode()
+            case "/server_info" if self.sleep_mode is not None:
+                body = json.dumps({"vllm_config": {"model_config": {"enable_sleep_mode": self.sleep_mode}}}).encode()
             case "/metrics":
                 on = float(self.levels.get(replica_id) == 2)
                 body = f'vllm:engine_sleep_state{{engine="0",sleep_state="discard_all"}} {on}\n'.encode()
@@ -428,6 +432,18 @@ async def test_servers_without_the_development_mode_are_told_to_the_operator() -
     assert bench.standing.ready == ["e-0", "e-1"]
     bench.scale(1)
     assert (bench.below.scaled[-1], bench.roll.resting()) == (1, {})
+
+
+async def test_servers_that_would_only_say_that_they_sleep_are_not_put_to_sleep() -> None:
+    bench = Bench(2, fixed=False)
+    bench.server.sleep_mode = False
+    await bench.sleeping(1)
+    assert (bench.server.moves(), bench.results) == ([], ["sleep_failed"])
+    assert bench.standing.problem.endswith(
+        " cannot be put to sleep: it runs without --enable-sleep-mode, so that it would keep its memory"
+    )
+    bench.scale(1)
+    assert bench.below.scaled[-1] == 1, "it is stopped instead"
 
 
 async def test_one_that_does_not_wake_is_passed_over_for_another_and_tried_again_later() -> None:
