@@ -69,7 +69,8 @@ def test_the_bars_hold_on_a_small_run_and_every_row_is_printed() -> None:
     text = table(rows, 2, 15.0)
     assert text.count("\n| ") == len(rows) + 1
     assert "seeds 0 to 1, 15 s each after 60 s of learning" in text
-    assert len(told) == 8 + 4 + 1
+    assert len(told) == 8 + 4 + 2 + 1 + 1
+    assert sum(bool(row.each) for row in rows) == 8
     assert [row.holds for row in rows if row.figure == "refused again, %"] == [True]
 
 
@@ -84,7 +85,19 @@ def test_admission_that_knew_no_lengths_would_miss_the_bar() -> None:
 def test_a_missed_bar_is_said_and_is_the_status_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     missed = Case("m", "f", Interval(3.0, 2.0, 4.0), 2.0)
     assert (missed.holds, Case("m", "f", missed.value, None).holds) == (False, True)
-    assert "| 3.00 | 2.00 to 4.00 | 2 | MISSED |" in table([missed], 2, 10.0)
+    assert "| 3.00 | 2.00 to 4.00 | 2 | MISSED |  |" in table([missed], 2, 10.0)
     monkeypatch.setattr("gateway.virtual.admission_cases.cases", lambda *_: iter([missed]))
     result = CliRunner().invoke(app, ["simulate-admission", "--seeds", "2"])
     assert (result.exit_code, "MISSED" in result.output) == (1, True)
+
+
+def test_a_bar_that_no_line_could_keep_to_asks_for_the_best_that_one_could_do() -> None:
+    for mean, least, verdict in (
+        (1.9, 3.0, "holds"),
+        (3.2, 3.0, "no line could"),
+        (3.4, 3.0, "MISSED"),
+        (2.1, 1.9, "MISSED"),
+    ):
+        case = Case("m", "f", Interval(mean, mean, mean), 2.0, least, (mean,))
+        assert (case.verdict, case.holds) == (verdict, verdict != "MISSED")
+        assert f"| 2 | {verdict} | {mean:.2f} |" in table([case], 2, 10.0)
