@@ -342,6 +342,7 @@ class _Nowhere(Exchange):
     def __init__(self, sink: Sink, why: str) -> None:
         self.sink = sink
         self.written = False
+        self.unsent_share = 0.0
         sink.failed(ConnectFailed(why))
 
     def pause(self) -> None: ...

@@ -52,9 +52,12 @@ class Sink(Protocol):
 class Exchange(Protocol):
     """One request in flight. Assign `sink` to hand the rest of the answer to another sink."""
 
-    __slots__ = ("sink", "written")
+    __slots__ = ("sink", "unsent_share", "written")
 
     sink: Sink
+    unsent_share: float
+    """Of a body, once its call has ended before it was answered whole: how much of it was not handed to the kernel, as
+    far as is known; 0.0 where all of it may have been."""
     written: bool
     """Whether a byte of the request has been written to the engine, or may have been; of an end that tells that it was
     not acted on, False."""

@@ -111,6 +111,7 @@ class Attempt(Sink):
     """Those in force, where the client told its own."""
     _fallback = False
     _sent = False
+    unsent_share = 0.0  # of its body, once it has ended: see `engines.port.Exchange`
 
     def __init__(
         self, owner: Owner, upstream: Upstream, facts: RequestFacts, streams: bool, now: float, rng: random.Random
@@ -329,14 +330,14 @@ class Attempt(Sink):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.abort()
-            self._sent = exchange.written
+            self._sent, self.unsent_share = exchange.written, exchange.unsent_share
 
     def close(self, now: float) -> None:
         """Give back what is still held. Safe to call twice."""
         # A call knows its sink, the sink its flight: without this cut each request would be garbage for the collector,
         # which would stop all streams for 50 ms now and then (measured) to find it.
-        if self.status == 0 and self.exchange is not None:
-            self._sent = self.exchange.written
+        if self.exchange is not None and (self.status == 0 or self.exchange.unsent_share):
+            self._sent, self.unsent_share = self.exchange.written, self.exchange.unsent_share
         self.exchange = None
         if self._lease.held:
             self.ended_s = now

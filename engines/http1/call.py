@@ -101,6 +101,7 @@ class Call(Exchange):
         self.sink = sink
         self.started_at = started_at
         self.written = False
+        self.unsent_share = 0.0
         self.secrets = secrets
         self.line: Carrier | None = None
         self.replayed = False

@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol, Carrier):
         transport = self._transport
         assert transport is not None
         self._call = call
-        call.line, call.written = self, True
+        call.line, call.written, call.unsent_share = self, True, 0.0
         self._answer.expect(call)
         self._idle_s = 0.0
         self._sent_at = now = self._loop_time()
@@ -203,6 +203,7 @@ class Connection(asyncio.Protocol, Carrier):
             self._upload.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._note_unsent()
         call, self._call = self._call, None
         self.closed = True
         self._home.lost(self)
@@ -301,6 +302,12 @@ class Connection(asyncio.Protocol, Carrier):
             call.replayed, call.written = True, False
             self._home.send_fresh(call)
 
+    def _note_unsent(self) -> None:
+        """The call in progress ends now, and perhaps its request has not left."""
+        call, upload = self._call, self._upload
+        if call is not None and upload is not None:
+            call.unsent_share = upload.unsent_share()
+
     def _stop_upload(self) -> None:
         if self._upload is not None:
             self._upload.stop()
@@ -370,6 +377,7 @@ class Connection(asyncio.Protocol, Carrier):
         self._loop.call_exception_handler({"message": "an answer could not be taken", "exception": fault})
 
     def _close(self) -> None:
+        self._note_unsent()
         self._call = None
         self._answer.close()
         self._timer.deadline = NEVER

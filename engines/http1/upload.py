@@ -17,7 +17,7 @@ sent is a copy."""
 class Upload:
     """The body of one request, after its head."""
 
-    __slots__ = ("_flushes", "_outbox", "_transport", "_unsent", "_writable")
+    __slots__ = ("_backlog", "_flushes", "_outbox", "_size", "_transport", "_unsent", "_writable")
 
     def __init__(self, transport: asyncio.Transport, outbox: Outbox, body: bytes) -> None:
         """The head must have been given to `outbox` in this turn of the loop."""
@@ -25,12 +25,26 @@ class Upload:
         self._outbox = outbox
         self._flushes = outbox.flushes
         self._unsent: memoryview | None = memoryview(body)
+        self._size = len(body)
         self._writable = True
+        self._backlog = 0
+        """What the transport held when it paused."""
 
     @property
     def handed_over(self) -> bool:
         """Whether the transport has been given all of it."""
         return self._unsent is None
+
+    def unsent_share(self) -> float:
+        """How much of it the kernel has not taken, as far as is known: what the transport was not given, and what it
+        holds. A transport that the peer has reset holds nothing any more: then what it held when it paused counts,
+        and where it had not paused (64 KiB at most were waiting) nothing of that is known.
+        """
+        unsent = self._unsent
+        held = self._transport.get_write_buffer_size()
+        if not held and not self._writable:
+            held = self._backlog
+        return min(1.0, (held + (0 if unsent is None else len(unsent))) / self._size)
 
     def stop(self) -> None:
         """Nobody wants the rest."""
@@ -39,6 +53,7 @@ class Upload:
     def pause(self) -> None:
         """The transport wants no more for now."""
         self._writable = False
+        self._backlog = self._transport.get_write_buffer_size()
 
     def go_on(self) -> None:
         """Hand over what is left, as far as the transport wants it."""

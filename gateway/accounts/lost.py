@@ -69,10 +69,13 @@ def charged(attempt: Attempt) -> bool:
 
 def lost_usage(asked: Asked, attempt: Attempt) -> Usage | None:
     """What an attempt used that ended without its answer: as it was reported, if anything was. Of an answer that was
-    cut, `Attempt.metered` says it."""
+    cut, `Attempt.metered` says it. Of a request that was cut on its way up counts the share that has left, which is
+    known but for the 64 KiB that a transport may hold before it says so; a body of up to 32 KiB leaves whole."""
     if attempt.usage is not None or attempt.content_events or asked.operation in FREE or not charged(attempt):
         return attempt.usage
     prompt_tokens = lost_prompt_tokens(asked, attempt)
+    if attempt.unsent_share:  # nobody has more of the prompt than has left, whatever he makes of a part
+        prompt_tokens = int(prompt_tokens * (1.0 - attempt.unsent_share))
     return Usage(prompt_tokens, 0, source="estimated") if prompt_tokens > 0 else None
 
 

@@ -117,6 +117,7 @@ class FakeExchange:
         self.deadlines = deadlines
         self.sink = sink
         self.written = True
+        self.unsent_share = 0.0
         self.paused = False
         self.aborted = False
         self.ended = False

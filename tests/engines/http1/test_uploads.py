@@ -68,3 +68,41 @@ def test_an_answer_before_the_request_was_wholly_handed_over_costs_the_connectio
     assert (sink.heard.end, bench.pool.released, bench.transport.aborted) == ("done", 0, True)
     bench.connection.resume_writing()
     assert bench.transport.written == HEAD
+
+
+@pytest.mark.parametrize("how", ["abandoned", "reset"])
+async def test_how_much_of_a_request_has_left_is_known_when_it_is_cut(how: str) -> None:
+    async with upstream() as up:
+        call, sink = send(up.pool(), body=BODY)
+        peer = await up.peer()
+        await peer.request(1)
+        peer.transport.pause_reading()
+        transport = cast("Connection", call.line)._transport
+        assert transport is not None
+        seen: list[int] = []
+
+        def stands() -> bool:
+            seen.append(len(peer.received))
+            return len(seen) > 200 and transport.get_write_buffer_size() > 0
+
+        await until(stands)
+        received = len(peer.received)
+        if how == "abandoned":
+            call.abort()
+        else:
+            peer.transport.abort()
+            await ended(sink)
+        assert received < len(BODY)
+        left = len(BODY) * (1.0 - call.unsent_share)
+        # What the kernels of both sides hold has left, and the peer has not read it: of 16 MiB they hold a few.
+        assert received - len(HEAD) <= left < len(BODY)
+
+
+async def test_a_request_that_has_left_whole_is_no_cut_one() -> None:
+    async with upstream() as up:
+        call, sink = send(up.pool(), body=BODY)
+        peer = await up.peer()
+        await until(lambda: len(peer.received) == len(HEAD + BODY))
+        peer.transport.abort()
+        await ended(sink)
+        assert call.unsent_share == 0.0

@@ -69,6 +69,21 @@ def test_a_client_that_leaves_pays_for_what_was_written(now: StepClock, written:
     assert record_of(bench).cost_usd == (flight.facts.prompt_tokens if written else None)
 
 
+@pytest.mark.parametrize(("unsent_share", "paid_share"), [(0.75, 0.25), (1.0, 0.0)])
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_request_that_is_cut_on_its_way_up_costs_what_has_left(
+    now: StepClock, leaves: bool, unsent_share: float, paid_share: float
+) -> None:
+    bench = bench_of(now)
+    flight, _ = bench.begin(messages=[{"role": "user", "content": "x" * 1000}])
+    bench.calls[0].unsent_share = unsent_share
+    if leaves:
+        flight.client_gone()
+    else:
+        bench.calls[0].failed(TotalTimeout("no answer"))
+    assert record_of(bench).cost_usd == (int(flight.facts.prompt_tokens * paid_share) or None)
+
+
 @pytest.mark.parametrize("leaves", [False, True])
 def test_a_free_operation_costs_nothing_when_it_is_lost(now: StepClock, leaves: bool) -> None:
     bench = bench_of(now)
