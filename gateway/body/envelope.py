@@ -151,7 +151,7 @@ def _check_text(body: bytes) -> None:
 
 
 def _read_large(body: bytes) -> Body:
-    """At one look, for a second one takes 25 ms for 16 MiB. Raises ValidationError where the model is not one text."""
+    """At one look: a second one takes 25 ms for 16 MiB. Raises msgspec.ValidationError: the model is not one text."""
     try:
         read, model = reading_once(decode_large_body, body)
     except NamedTwice:

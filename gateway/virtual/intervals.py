@@ -26,7 +26,7 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Student's interval of the mean. Raises StatisticsError without values."""
+    """Student's interval of the mean. Raises statistics.StatisticsError without values."""
     mean = fmean(values)
     if len(values) < 2:
         return Interval(mean, -math.inf, math.inf)

@@ -43,7 +43,7 @@ class ReplySize:
 
 
 def ask(url: str, request: str, key: str) -> tuple[int, bytes]:
-    """POST one chat request; the status and the whole body. Raises OSError or HTTPException on a broken connection."""
+    """POST one chat request; the status and the whole body. Raises OSError or http.client.HTTPException: it broke."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     try:

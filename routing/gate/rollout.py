@@ -191,7 +191,7 @@ class Rollout:
     # -- what people do ------------------------------------------------------------------------------------------------
 
     def start(self, by: str) -> RampDecision:
-        """Begin at the first step. Raises NotNow."""
+        """Begin at the first step. Raises WrongMoment."""
         if not self.plan.steps:
             raise WrongMoment("this experiment has no steps: its shares are those of the file")
         if self.state in (RAMPING, PAUSED):
@@ -199,25 +199,25 @@ class Rollout:
         return RampDecision("start", self.share, self.plan.steps[0].share, "started", by)
 
     def pause(self, by: str) -> RampDecision:
-        """Stay at this step; the gate may still roll back. Raises NotNow."""
+        """Stay at this step; the gate may still roll back. Raises WrongMoment."""
         if self.state != RAMPING or not self.plan.steps:
             raise WrongMoment(f"only what is ramping can be paused, and it is {self.state}")
         return RampDecision("pause", self.share, self.share, "paused", by)
 
     def resume(self, by: str) -> RampDecision:
-        """Go on. Raises NotNow."""
+        """Go on. Raises WrongMoment."""
         if self.state != PAUSED:
             raise WrongMoment(f"only what is paused can be resumed, and it is {self.state}")
         return RampDecision("resume", self.share, self.share, "resumed", by)
 
     def promote(self, by: str) -> RampDecision:
-        """All units at once, whatever the evidence. Raises NotNow."""
+        """All units at once, whatever the evidence. Raises WrongMoment."""
         if self.state == PROMOTED:
             raise WrongMoment("it is promoted already")
         return RampDecision("promote", self.share, 1.0, "promoted by hand", by)
 
     def abort(self, by: str) -> RampDecision:
-        """No units at once. Raises NotNow."""
+        """No units at once. Raises WrongMoment."""
         if self.state == ROLLED_BACK:
             raise WrongMoment("it is rolled back already")
         return RampDecision("abort", self.share, 0.0, "aborted by hand", by)

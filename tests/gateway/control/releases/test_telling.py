@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from gateway.control.releases.telling import LATER, Telling
+from gateway.experiments.seen import packed
 from gateway.store.opening import engine_of
+from gateway.store.releases.messages import FORM
 from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
 from tests.gateway.control.releases.world import CLEAN, DEAD, Gateway, Store, World, spec
 from tests.gateway.store.records import sqlite_url
@@ -149,3 +151,15 @@ def test_each_later_batch_is_counted_once() -> None:
     assert telling.waits(2) == telling.waits(2) == LATER.format(2)
     assert (telling.waits(0), telling.waits(1)) == ("", LATER.format(1))
     assert telling.unread == 3
+
+
+def test_the_form_is_told_of_by_its_number() -> None:
+    """Whoever changes these bytes so that the version before cannot read them gives `FORM` the next number."""
+    half = b"\xcb\x3f\xe0" + bytes(6)  # 0.5
+    places = b"\x91\x92\xa1e\x92" + half * 2
+    heads = b"\x93\x04\x05\x02"
+    units = b"\x93\x07\x07\xcf\x80" + bytes(7)
+    times = b"\xcb\x40\x28" + bytes(6) + b"\xc0\xcb\x40\x34" + bytes(6)  # 12 ms to the first token, of 20
+    settled = b"\x91\x97\xa2ab\x01" + times + b"\xc0\xcb\x40\x08" + bytes(6)  # without a cost, among 3
+    measured = b"\x91\x93\xa2cd\xa7helpful\xcb\x3f\xf0" + bytes(6)
+    assert (FORM, packed(SEEN)) == (1, b"\x95" + places + heads + units + settled + measured)
