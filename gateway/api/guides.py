@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from gateway.api.look import HEADERS
+from gateway.api.look import HEADERS, page
+from gateway.api.markdown import rendered
 from gateway.errors import Failure
 
 PATH: Final = "/docs/{guide}"
@@ -19,7 +20,8 @@ SHOWN: Final = (
     ("errors", "errors"),
     ("configuration", "configuration"),
     ("operations", "operations"),
-    ("metrics", "metrics' meanings"),
+    ("metrics", "what metrics mean"),
+    ("README", "all"),
 )
 """Those that the front page links to: name and words."""
 
@@ -37,11 +39,19 @@ def links(docs: pathlib.Path) -> Sequence[tuple[str, str]]:
 
 
 async def guide(request: Request) -> Response:
-    """One of them. Raises Failure where it is none."""
+    """One of them: a page in a browser, else as it is written. Raises Failure where it is none."""
     name = request.path_params["guide"]
     docs = folder()
     there = sorted(path.name for path in docs.glob("*.md"))
     if name not in there:
         listed = f"; there is {', '.join(there)}" if there else ": this installation has none"
         raise Failure("not_found", f"there is no guide {name[:64]!r}{listed}")
-    return PlainTextResponse(await asyncio.to_thread((docs / name).read_text, "utf-8"), headers=HEADERS)
+    if "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse(await asyncio.to_thread((docs / name).read_text, "utf-8"), headers=HEADERS)
+    return HTMLResponse(await asyncio.to_thread(_page, docs / name), headers=HEADERS)
+
+
+def _page(path: pathlib.Path) -> str:
+    """Takes up to 20 ms for the longest, which no stream waits for."""
+    back = '<nav><a href="/">front page</a> <a href="/docs/README.md">all guides</a></nav>'
+    return page(f"Penstock: {path.stem}", f"{back}{rendered(path.read_text('utf-8'))}")

@@ -34,6 +34,10 @@ details{background:var(--card);border:1px solid var(--line);border-radius:8px;ma
 summary{cursor:pointer;display:flex;flex-wrap:wrap;gap:.2rem .8rem;align-items:baseline}
 .method{font-weight:600;font-size:.8rem;min-width:3.4rem;color:var(--water)}
 summary .soft{font-size:.93rem}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;margin:.6rem 0;font-size:.93rem}
+th,td{text-align:left;vertical-align:top;padding:.4rem .7rem;border-bottom:1px solid var(--line);min-width:7rem}
+h3{font-size:1rem;margin:1.6rem 0 .5rem}li{margin:.3rem 0}
 """
 
 

@@ -89,7 +89,7 @@ OTHERS: Final = (
     ),
     ApiMethod("GET", "/", "This gateway", "What this is: a page in a browser, else JSON", needs_key=False),
     ApiMethod("GET", "/docs", "This gateway", "This page", needs_key=False),
-    ApiMethod("GET", "/docs/{guide}", "This gateway", "A guide as text, such as clients.md", needs_key=False),
+    ApiMethod("GET", "/docs/{guide}", "This gateway", "A guide, such as clients.md", needs_key=False),
     ApiMethod("GET", "/openapi.json", "This gateway", "The same for programs", needs_key=False),
     ApiMethod("GET", "/health", "This gateway", "Whether the process lives", needs_key=False),
     ApiMethod(

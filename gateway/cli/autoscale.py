@@ -84,8 +84,10 @@ def simulate(
 
     try:
         arrivals = read_trace(trace)
-    except (TraceError, OSError) as error:
+    except TraceError as error:
         end(str(error), 1)
+    except OSError as error:
+        end(f"{trace}: {error.strerror or error}", 1)
     try:
         print(replay(arrivals, startup, least, most, ttft, prefill, usd_per_hour), end="")
     except ValueError as error:

@@ -59,6 +59,9 @@ def report(
     if as_json:
         print(json.dumps(told, indent=1))
         return
+    if not told["data"]:
+        print("no model was judged yet")
+        return
     print(f"as of {told['through'] or 'no hour yet: the first is judged five minutes after its end'}")
     print(table([_row(entry, one) for entry in told["data"] for one in entry["signals"]], COLUMNS))
     for entry in told["data"]:

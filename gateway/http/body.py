@@ -11,6 +11,8 @@ from gateway.http.head import MAX_HEADERS
 MAX_FRAMING_BYTES: Final = 64 * 1024
 """Chunk framing allowed on top of as much as there is body."""
 
+_UNITS = ((1 << 20, "MiB"), (1 << 10, "KiB"))
+
 
 class Body:
     """One for each connection; `begin` starts the next."""
@@ -74,5 +76,7 @@ class Body:
         return None
 
     def _too_large(self) -> Failure:
-        told = f"the request body is over the {self._limit_bytes} bytes that the gateway takes (`limits.body_bytes`)"
+        limit = self._limit_bytes
+        shown = next((f"{limit // of} {unit}" for of, unit in _UNITS if limit % of == 0), f"{limit:,} bytes")
+        told = f"the request body is over the {shown} that the gateway takes (`limits.body_bytes`)"
         return Failure("body_too_large", told)

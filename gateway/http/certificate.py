@@ -40,5 +40,8 @@ class Certificate:
             # The password is for a key that needs one: without it OpenSSL would ask on the terminal, and wait.
             context.load_cert_chain(self._cert, self._key, password="")
         except (OSError, ssl.SSLError, ValueError) as error:
-            raise BadCertificate(f"{self._named}: the certificate or key cannot be used: {error}") from None
+            why = str(error)
+            if isinstance(error, ssl.SSLError) and error.reason is None:  # OpenSSL found nothing to name: "PEM lib"
+                why = "cert should be a PEM file with the certificate, key one with its private key"
+            raise BadCertificate(f"{self._named}: the certificate or key cannot be used: {why}") from None
         return context

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.accounts.record import RequestRecord
+from gateway.telemetry.metrics.counting import OTHER
 from gateway.telemetry.terminal import CYAN, DIM, GREEN, RED, YELLOW, painted, printable
 
 MOST_LETTERS: Final = 200
@@ -28,7 +29,8 @@ def _line(record: RequestRecord, colours: bool) -> str:
     # A stream that is cut has told its client 200 already, and is no success.
     colour = YELLOW if 400 <= status < 500 else RED if status >= 500 or record.error else GREEN
     where = f"{record.engine}/{record.replica}" if record.replica else record.engine
-    asked = f"'{record.asked_model}'" if record.asked_model else ""  # `other` is no name to look for
+    # `other` is no name to look for: what was asked for is, or nothing was.
+    asked = f"'{record.asked_model}'" if record.asked_model else "-" if record.model == OTHER else ""
     told = [
         painted(record.time[11:19], DIM, colours=colours),
         painted(str(status), colour, colours=colours),

@@ -1,4 +1,4 @@
-"""The front page and `/docs` in headless Chromium: light and dark, as wide as a telephone and as a desk's screen."""
+"""The front page, `/docs` and guides in headless Chromium: light and dark, as wide as a telephone and a desk."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OPENED = "document.querySelectorAll('details').forEach((one) => { one.open = tru
 TOO_WIDE = """
 [...document.querySelectorAll("body *")].filter((e) => {
   const box = e.getBoundingClientRect();
-  return box.right > innerWidth + 1 && !e.closest("pre");
+  return box.right > innerWidth + 1 && !e.closest("pre, .wide");
 }).map((e) => e.tagName + ": " + e.textContent.slice(0, 40))
 """
 
@@ -66,7 +66,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/clients.md", "/docs/README.md"])
 def test_a_page_can_be_read(gateway: Gateway, browser: Browser, path: str, width: int, dark: bool) -> None:
     browser.look(width=width, dark=dark)
     browser.go(gateway.url + path)

@@ -69,6 +69,8 @@ async def test_the_front_page_links_to_the_guides_that_are_there(
     assert shown == [f"/docs/{name}.md" for name, _ in guides.SHOWN]
     told = await gateway.http.get("/docs/clients.md", headers=NO_KEY)
     assert told.headers["content-type"] == "text/plain; charset=utf-8"
+    page = Elements((await gateway.http.get("/docs/clients.md", headers=BROWSER)).text)
+    assert (page.open, page.loads, {"h1", "h2", "table", "pre"} <= page.tags) == ([], [], True)
     assert told.text == (guides.folder() / "clients.md").read_text("utf-8")
     none = await gateway.http.get("/docs/../README.md")
     assert none.status_code == 404

@@ -117,6 +117,14 @@ def test_make_help_says_the_port_that_it_would_take() -> None:
     assert ("on http://127.0.0.1:9000\n" in done.stdout, "$(" in done.stdout) == (True, False), done.stdout
 
 
+def test_a_trace_that_is_not_there_or_none_is_told_by_its_name(tmp_path: Path) -> None:
+    missing, wrong = tmp_path / "missing.jsonl", tmp_path / "wrong.jsonl"
+    wrong.write_text("garbage\n")
+    assert run("autoscale", "simulate", str(missing)) == (1, f"{missing}: No such file or directory\n")
+    code, said = run("autoscale", "simulate", str(wrong))
+    assert (code, said.startswith(f"{wrong}:1: JSON is malformed")) == (1, True)
+
+
 def test_python_m_gateway_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"penstock \S+ \((python|compiled), Python \S+\)\n", done.stdout)

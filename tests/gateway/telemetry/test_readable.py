@@ -37,7 +37,7 @@ def test_an_answer_says_who_gave_it_how_long_it_took_and_what_it_used() -> None:
 def test_a_failure_says_which_and_each_record_is_a_line() -> None:
     lines = readable(colours=False)([record(404, "other", error="model_not_found"), record(cost_usd=0.25, attempts=3)])
     assert lines.splitlines() == [
-        b"18:39:24 404 /v1/chat/completions other 123 ms model_not_found",
+        b"18:39:24 404 /v1/chat/completions - 123 ms model_not_found",
         b"18:39:24 200 /v1/chat/completions chat 123 ms $0.250000 3 attempts",
     ]
 
@@ -51,6 +51,11 @@ def test_a_stream_that_was_cut_after_its_200_is_no_success() -> None:
 
 def test_a_model_that_is_not_configured_is_told_by_the_name_that_was_asked_for() -> None:
     assert b" 'gpt-9' 123 ms" in readable(colours=False)([record(404, "other", asked_model="gpt-9")])
+
+
+def test_where_no_model_was_named_none_is_told() -> None:
+    line = readable(colours=False)([record(401, "other", error="invalid_api_key")])
+    assert line == b"18:39:24 401 /v1/chat/completions - 123 ms invalid_api_key\n"
 
 
 def test_no_text_of_a_request_drives_the_terminal_or_fills_it() -> None:

@@ -279,4 +279,7 @@ async def test_a_worker_that_cannot_listen_says_so_and_stops_the_start(tmp_path:
     server = f"tls: {{cert: '{tmp_path}/cert.pem', key: '{tmp_path}/key.pem'}}"
     plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path, server=server))
     (tmp_path / "key.pem").write_text("no key")
-    assert "cannot listen: server.tls: the certificate or key cannot be used" in await refused(plane, supervisor)
+    assert (
+        "cannot listen: server.tls: the certificate or key cannot be used: cert should be a PEM file with the "
+        "certificate, key one with its private key"
+    ) in await refused(plane, supervisor)
