@@ -521,7 +521,8 @@ def test_vllms_400_passes_as_it_is() -> None:
 
 def test_vllms_messages_error_passes_as_it_is() -> None:
     body = json.dumps({"type": "error", "error": {"type": "BadRequestError", "message": "too long"}}).encode()
-    assert told(400, body, operation=Operation.MESSAGES)[2] == body
+    sent = json.loads(told(400, body, operation=Operation.MESSAGES)[2])
+    assert sent == json.loads(body) | {"request_id": "req-1"}
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
