@@ -45,7 +45,7 @@ def learned(seconds: float) -> list[Ask]:
 
 def test_the_oracle_counts_what_runs_and_what_waits_and_the_line_comes_to_the_same() -> None:
     running, waiting = ask(300.0), ask(300.1)
-    cases = [ask(300.2, 5.7), ask(300.3, 5.8), ask(300.4, 7.5), ask(300.5, 7.6)]
+    cases = [ask(300.2, 5.7), ask(300.3, 5.82), ask(300.4, 7.5), ask(300.5, 7.62)]
     # Free at 302, so the one that waits is over at 304, and the next one would be at 306: 5.8 s after 300.2.
     played(*learned(250.0), running, waiting, *cases)
     assert [one.feasible for one in cases] == [False, True, False, True]
