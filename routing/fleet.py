@@ -19,9 +19,9 @@ from types import MappingProxyType
 
 from routing.choosing.adapters import AdapterBook, HeldAdapter
 from routing.choosing.capabilities import ABLE, Abilities, Takes
-from routing.choosing.costs import Terms
 from routing.choosing.filters import Filter
 from routing.choosing.pickers import Picker, build_picker, terms_of
+from routing.choosing.terms import Terms
 from routing.failing.ejection import EjectionSettings
 from routing.failing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint

@@ -2,7 +2,7 @@
 
 policy.py        the tiers of a route, and the one question: `choose`
 usable.py, filters.py, capabilities.py    who may be asked at all, and why not
-pickers.py       the policies, of terms of costs.py (milliseconds); ring.py has the homes of conversations
+pickers.py       the policies: terms.py (what counts), costs.py (milliseconds), ring.py (the homes of conversations)
 pinned.py        a request that only one endpoint can answer
 adapters.py      LoRA adapters: which replica has one, which is to load it
 opinion.py, explain.py    what a picker says of itself, and the whole answer to "why this one?"

@@ -28,14 +28,15 @@ request costs its successors left out, a hot prefix is computed again on every r
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
 
 from routing.choosing.opinion import Cost, Opinion
 from routing.choosing.ring import HashRing
+from routing.choosing.terms import LATENESS, RECOVERED, RECOVERY, Terms, usd_of
 from routing.choosing.usable import draw, usable
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -59,33 +60,8 @@ AFFINITY: Final = 16.0
 HOME_BLOCKS: Final = 16
 """4 KiB: what tells most prompts apart, and most of a conversation's turns not."""
 
-LATENESS: Final = 10.0
-RECOVERED: Final = 0.7
-"""Of the objective: what is due while a pool overflows. So its engines stay busy, and their queues become shorter."""
-RECOVERY: Final = 4.0
-"""Times the objective: a pool overflows until for so long nothing was late that would not have been on idle engines. As
-long as there is too much to do, something is, sooner than that."""
-
 _LOOK_AGAIN_S: Final = 0.1
 """How old the pool's mean rate, how crowded its caches are, who is full, and what engines say of their load may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What counts: a policy. Queue, prefill, others and load always do."""
-
-    caches: bool = False
-    """What each replica's cache holds of the prompt, by an index of what it was sent."""
-    session: bool = False
-    """A conversation stays where it is as long as that costs less than to prefill it elsewhere. Needs no index, so
-    everybody who chooses agrees without talking."""
-    ms_per_usd: float = 0.0
-    """How many milliseconds a US dollar is worth."""
-    slow_start_s: float = 0.0
-    """Over how long what a replica has to do weighs more, after it came or came back: ten times at first, and less and
-    less until it weighs as much as elsewhere. So it is given a rising share."""
-    slo_ttft_ms: float | None = None
-    """When the first token is due. Where a pool would be later than that, the next one is asked (`late`)."""
 
 
 class LeastCost:
@@ -96,7 +72,10 @@ class LeastCost:
         "_by_slot",
         "_even",
         "_foreign_ms",
+        "_further",
         "_index",
+        "_least_foreign_ms",
+        "_least_per_token",
         "_mixed",
         "_ms_per_usd",
         "_next_s",
@@ -113,7 +92,6 @@ class LeastCost:
         "_slow_start_s",
         "_states",
         "_stay",
-        "_zoned",
     )
 
     def __init__(self, pool: Sequence[Endpoint], table: ReplicaTable, terms: Terms, peers: int = 1) -> None:
@@ -126,7 +104,9 @@ class LeastCost:
         self._ms_per_usd = terms.ms_per_usd
         self._slo_ms = terms.slo_ttft_ms
         self._slow_start_s = terms.slow_start_s
-        self._zoned = any(endpoint.away_ms for endpoint in pool)
+        zoned = any(endpoint.away_ms for endpoint in pool)
+        self._further = self._mixed or zoned or terms.ms_per_usd > 0.0 or terms.slo_ttft_ms is not None
+        """Whether any of the rarer terms counts (`_further_ms`)."""
         self._overflows_until_s = float("-inf")
         """While it does, requests go to the next pool sooner (`late`)."""
         self._index: PrefixIndex | None = table.prefixes if terms.caches else None
@@ -148,6 +128,8 @@ class LeastCost:
         self._per_token = [0.0] * len(self._pool)
         self._others_per_token = 0.0
         self._foreign_ms = [0.0] * len(self._pool)
+        self._least_foreign_ms = self._least_per_token = 0.0
+        """Under what no endpoint is, of the load of others and of what a token costs."""
         self._next_s = float("-inf")
 
     def pick(
@@ -163,6 +145,22 @@ class LeastCost:
         if now >= self._next_s:
             self._look(now)
         cached = self._cached(facts)
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
+        drawn = -1.0
+        if self._even:
+            drawn = rng.random()
+            start = int(drawn * size)
+            first = pool[start]
+            if first.state.available(now) and first not in skip:  # else whoever is after it would be drawn twice
+                at = self._near(facts, cached, favoured, favour_ms, start, now)
+                if at < 0:
+                    places = self._places
+                    at = self._cheapest(places[start:] + places[:start], facts, cached, favoured, favour_ms, now)[0]
+                chosen = pool[at]
+                # The cheapest of all is the cheapest of those that may be asked, if it may be; in a panic too.
+                if chosen.state.available(now) and chosen not in skip:
+                    return chosen
+            drawn = rng.random()
         asked = usable(pool, now, skip)
         if not asked:
             return None
@@ -170,24 +168,55 @@ class LeastCost:
         if len(asked) != size:
             left = set(asked)
             places = [at for at, one in enumerate(pool) if one in left]
-        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
-        tokens, rates = facts.prompt_tokens, self._rates
         if self._even:
-            start = int(rng.random() * len(places))
+            start = int(drawn * len(places))
         else:
-            first = draw(asked, rng)
-            start = next(step for step, at in enumerate(places) if pool[at] is first)
-        best: Endpoint | None = None
-        least = 0.0
-        for step in range(start - len(places), start):
-            at = places[step]
-            endpoint = pool[at]
-            state = self._states[at]
+            one = draw(asked, rng)
+            start = next(step for step, at in enumerate(places) if pool[at] is one)
+        return pool[self._cheapest(places[start:] + places[:start], facts, cached, favoured, favour_ms, now)[0]]
+
+    def _near(
+        self, facts: RequestFacts, cached: list[int], favoured: int, favour_ms: float, start: int, now: float
+    ) -> int:
+        """The cheapest, if it is one of the few that hold something of the prompt; else -1.
+
+        None of the others can cost less than the whole prompt does at the least rate, without any load. So mostly they
+        need not be looked at.
+        """
+        match = facts.match
+        if not cached or match is None:
+            return -1
+        holding = self._slots & match.points[0][1]  # whoever holds more holds this too
+        if 2 * holding.bit_count() > len(cached):
+            return -1
+        near = [at for slot in slots_in(holding) for at in self._by_slot[slot]]
+        if favoured >= 0 and favoured not in near:
+            near.append(favoured)
+        if not near:
+            return -1
+        if len(near) > 1:
+            near.sort()
+            first = bisect_left(near, start)
+            near = near[first:] + near[:first]
+        at, cost = self._cheapest(near, facts, cached, favoured, favour_ms, now)
+        return at if cost < self._least_foreign_ms + facts.prompt_tokens * self._least_per_token else -1
+
+    def _cheapest(
+        self, places: list[int], facts: RequestFacts, cached: list[int], favoured: int, favour_ms: float, now: float
+    ) -> tuple[int, float]:
+        """The first of these places, of which there is one, that costs least; and what it costs."""
+        pool, states, rates, even = self._pool, self._states, self._rates, self._even
+        foreign_ms, per_token = self._foreign_ms, self._per_token
+        further = self._further
+        tokens = facts.prompt_tokens
+        best, least = -1, 0.0
+        for at in places:
+            state = states[at]
             ms_per_token = rates[at]
             ahead = state.prefill_tokens + state.remote_prefill_tokens
             uncached = tokens - cached[at] if cached else tokens
             load_ms = ahead * ms_per_token + LOAD_MS * (state.in_flight_requests + state.remote_requests)
-            load_ms += self._foreign_ms[at]
+            load_ms += foreign_ms[at]
             if state.plain_until_s > now:
                 load_ms += (state.plain_until_s - now) * 1e3
             if state.failed_until_s > now:
@@ -196,24 +225,29 @@ class LeastCost:
                     uncached = tokens
             if state.scarce_until_s > now:
                 load_ms += (state.scarce_until_s - now) * 1e3
-            if not self._even:
-                load_ms /= endpoint.weight
+            if not even:
+                load_ms /= pool[at].weight
             if self._slow_start_s:
                 load_ms /= state.share(now, self._slow_start_s)
-            cost = load_ms + uncached * (ms_per_token + self._per_token[at])
+            cost = load_ms + uncached * (ms_per_token + per_token[at])
             if at == favoured and state.failed_until_s - now <= FAILED_S:
                 cost -= favour_ms
-            if self._mixed:
-                cost += state.prefill.base_ms
-            if self._zoned:
-                cost += endpoint.away_ms
-            if self._ms_per_usd:
-                cost += self._ms_per_usd * _usd(endpoint, facts)
-            if self._slo_ms is not None:
-                cost += LATENESS * max(0.0, self._ttft_ms(endpoint, uncached, now) - self._slo_ms)
-            if best is None or cost < least:
-                best, least = endpoint, cost
-        return best
+            if further:
+                cost += self._further_ms(pool[at], facts, uncached, now)
+            if best < 0 or cost < least:
+                best, least = at, cost
+        return best, least
+
+    def _further_ms(self, endpoint: Endpoint, facts: RequestFacts, uncached: int, now: float) -> float:
+        """The terms that most pools are without; none is under 0."""
+        cost = endpoint.away_ms
+        if self._mixed:
+            cost += endpoint.state.prefill.base_ms
+        if self._ms_per_usd:
+            cost += self._ms_per_usd * usd_of(endpoint, facts)
+        if self._slo_ms is not None:
+            cost += LATENESS * max(0.0, self._ttft_ms(endpoint, uncached, now) - self._slo_ms)
+        return cost
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         """Whether its answer, the best of this pool, would miss the objective.
@@ -280,7 +314,7 @@ class LeastCost:
             affinity_ms=-favour_ms,
             start_ms=state.prefill.base_ms if self._mixed else 0.0,
             zone_ms=endpoint.away_ms,
-            price_ms=self._ms_per_usd * _usd(endpoint, facts),
+            price_ms=self._ms_per_usd * usd_of(endpoint, facts),
             lateness_ms=late_ms,
         )
 
@@ -357,10 +391,8 @@ class LeastCost:
             self._foreign_ms[at] = LOAD_MS * state.reported.foreign_requests(now) + (
                 WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
             )
+        self._least_foreign_ms = min(self._foreign_ms)
+        self._least_per_token = min([rate + more for rate, more in zip(self._rates, self._per_token, strict=True)])
 
     def _mean_ms_per_token(self) -> float:
         return sum(self._rates) / len(self._rates)
-
-
-def _usd(endpoint: Endpoint, facts: RequestFacts) -> float:
-    return facts.prompt_tokens * endpoint.usd_per_input_token + facts.output_tokens * endpoint.usd_per_output_token

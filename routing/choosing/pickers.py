@@ -12,8 +12,9 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
-from routing.choosing.costs import LeastCost, Terms
+from routing.choosing.costs import LeastCost
 from routing.choosing.opinion import Opinion
+from routing.choosing.terms import Terms
 from routing.choosing.usable import draw, is_panic, usable
 from routing.facts import RequestFacts
 from routing.model import (

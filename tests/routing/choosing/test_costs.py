@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from routing.choosing.costs import LeastCost
 from routing.choosing.explain import explain
 from routing.choosing.policy import choose
+from routing.choosing.usable import usable
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease, LeaseSeries
@@ -409,3 +410,40 @@ def test_sessions_have_homes_that_everybody_agrees_on_and_leave_them_only_when_i
     assert home is not None
     home.state.prefill_tokens = 5500
     assert choose(route, RequestFacts(OPERATION, 1000, 32, Session("s0")), 0.0, random.Random(1)) is not home
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    data=st.data(),
+    seed_=st.integers(0, 999),
+    peers=st.integers(1, 3),
+    policy=st.sampled_from(["prefix", "slo", "session"]),
+)
+def test_who_is_not_looked_at_would_not_have_been_chosen(
+    data: st.DataObject, seed_: int, peers: int, policy: str
+) -> None:
+    """The choice is that of a look at every endpoint that may be asked."""
+    route = route_of(9, policy=policy, peers=peers)
+    pool, picker = route.whole.pools[0], route.whole.pickers[0]
+    assert isinstance(picker, LeastCost)
+    for prompt in data.draw(st.lists(st.integers(0, 3), max_size=12)):
+        facts = asks(bytes([65 + prompt]) * data.draw(st.sampled_from([512, 4096, 16384])))
+        route.sent(facts, data.draw(st.sampled_from(pool)))
+    for endpoint in pool:
+        endpoint.state.prefill_tokens = data.draw(st.sampled_from([0, 0, 500, 20_000]))
+        if data.draw(st.integers(0, 5)) == 0:
+            endpoint.state.failed(0.0)
+            endpoint.state.failed(0.0)
+        endpoint.state.healthy = data.draw(st.integers(0, 3)) > 0
+    facts = asks(bytes([65 + data.draw(st.integers(0, 3))]) * 16384)
+    skip = data.draw(st.lists(st.sampled_from(pool), max_size=2))
+    chosen = picker.pick(facts, 0.5, random.Random(seed_), skip)
+    able = usable(pool, 0.5, skip)
+    assert (chosen is None) == (not able)
+    if chosen is not None:
+        totals = {
+            endpoint: cost.total_ms
+            for endpoint, cost in zip(pool, picker.opinion(facts, 0.5, random.Random(0)).costs, strict=True)
+        }
+        assert chosen in able
+        assert totals[chosen] == pytest.approx(min(totals[one] for one in able), abs=1e-6)

@@ -1,0 +1,39 @@
+"""What counts in a cost: a policy, as the pickers of least cost are told it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from routing.facts import RequestFacts
+from routing.model import Endpoint
+
+LATENESS: Final = 10.0
+RECOVERED: Final = 0.7
+"""Of the objective: what is due while a pool overflows. So its engines stay busy, and their queues become shorter."""
+RECOVERY: Final = 4.0
+"""Times the objective: a pool overflows until for so long nothing was late that would not have been on idle engines. As
+long as there is too much to do, something is, sooner than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What counts: a policy. Queue, prefill, others and load always do."""
+
+    caches: bool = False
+    """What each replica's cache holds of the prompt, by an index of what it was sent."""
+    session: bool = False
+    """A conversation stays where it is as long as that costs less than to prefill it elsewhere. Needs no index, so
+    everybody who chooses agrees without talking."""
+    ms_per_usd: float = 0.0
+    """How many milliseconds a US dollar is worth."""
+    slow_start_s: float = 0.0
+    """Over how long what a replica has to do weighs more, after it came or came back: ten times at first, and less and
+    less until it weighs as much as elsewhere. So it is given a rising share."""
+    slo_ttft_ms: float | None = None
+    """When the first token is due. Where a pool would be later than that, the next one is asked (`late`)."""
+
+
+def usd_of(endpoint: Endpoint, facts: RequestFacts) -> float:
+    """What the request's tokens cost there, in US dollars."""
+    return facts.prompt_tokens * endpoint.usd_per_input_token + facts.output_tokens * endpoint.usd_per_output_token
