@@ -37,6 +37,7 @@ summary .soft{font-size:.93rem}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;margin:.6rem 0;font-size:.93rem}
 th,td{text-align:left;vertical-align:top;padding:.4rem .7rem;border-bottom:1px solid var(--line);min-width:7rem}
+td code{overflow-wrap:normal}
 h3{font-size:1rem;margin:1.6rem 0 .5rem}li{margin:.3rem 0}
 """
 

@@ -1,4 +1,4 @@
-"""The guides' Markdown as HTML: headings, paragraphs, lists, tables and code. None of it may be HTML.
+"""The guides' Markdown as HTML: headings, paragraphs, lists, tables and code. None of it may be HTML but for comments.
 
 What it does not know stays text. Links lead to other guides or to headings; those to files of the checkout stay text.
 """
@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
-_INLINE = re.compile(r"`(?P<code>[^`]+)`|\*\*(?P<bold>[^*]+)\*\*|\[(?P<text>[^\]]+)\]\((?P<link>[^)\s]+)\)")
+_INLINE = re.compile(
+    r"`(?P<code>[^`]+)`|\*\*(?P<bold>[^*]+)\*\*|\*(?P<soft>[^*\s][^*]*)\*|\[(?P<text>[^\]]+)\]\((?P<link>[^)\s]+)\)"
+)
 _GUIDE = re.compile(r"(?P<name>[a-z0-9-]+|README)\.md(?P<place>#[a-z0-9_-]+)?|#[a-z0-9_-]+")
 _ITEM = re.compile(r"(?P<indent> *)(?P<mark>[-*]|\d+\.) (?P<text>.*)")
 _HEADING = re.compile(r"(#{1,4}) (.*)")
@@ -30,6 +32,8 @@ def _blocks(lines: Sequence[str]) -> Iterator[str]:
             at = next((n for n in range(at + 1, len(lines)) if _FENCE.match(lines[n].lstrip())), len(lines))
             yield f"<pre><code>{escape(chr(10).join(lines[begin + 1 : at]))}</code></pre>"
             at += 1
+        elif line.startswith("<!--"):
+            at = next((n for n in range(at, len(lines)) if "-->" in lines[n]), len(lines)) + 1
         elif heading := _HEADING.fullmatch(line):
             level, said = len(heading[1]), heading[2]
             yield f'<h{level} id="{_slug(said)}">{_inline(said)}</h{level}>'
@@ -92,6 +96,8 @@ def _inline(text: str) -> str:
             told += f"<code>{escape(found['code'].replace(chr(92) + '|', '|'))}</code>"
         elif found["bold"] is not None:
             told += f"<strong>{_inline(found['bold'])}</strong>"
+        elif found["soft"] is not None:
+            told += f"<em>{_inline(found['soft'])}</em>"
         else:
             told += _link(found["text"], found["link"])
     return told + escape(text[at:].replace("\\|", "|"))

@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_S = 90.0
@@ -121,6 +121,12 @@ def started(*arguments: str, **pipes: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([python, *arguments], text=True, cwd=ROOT, env=environment, **pipes)
 
 
+def _read_out(pipe: IO[str]) -> None:
+    """Keep the pipe from filling, to its end."""
+    with pipe:
+        pipe.read()
+
+
 def _url(process: subprocess.Popen[str], engines: int) -> str:
     """Once the gateway and as many engines as it starts are ready."""
     assert process.stderr is not None
@@ -132,6 +138,6 @@ def _url(process: subprocess.Popen[str], engines: int) -> str:
             url = event["url"]
         ready += event.get("state") == "ready"
         if url and ready == engines:
-            threading.Thread(target=process.stderr.read, daemon=True).start()  # keep the pipe from filling
+            threading.Thread(target=_read_out, args=(process.stderr,), daemon=True).start()
             return url
     raise AssertionError("the gateway ended before it was ready:\n" + "".join(said))

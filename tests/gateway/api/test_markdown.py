@@ -12,7 +12,26 @@ from hypothesis import strategies as st
 from gateway.api import guides
 from gateway.api.markdown import rendered
 
-TAGS = {"h1", "h2", "h3", "h4", "p", "ul", "ol", "li", "div", "table", "tr", "th", "td", "pre", "code", "strong", "a"}
+TAGS = {
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "p",
+    "ul",
+    "ol",
+    "li",
+    "div",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "pre",
+    "code",
+    "strong",
+    "em",
+    "a",
+}
 
 
 class Whole(HTMLParser):
@@ -55,6 +74,9 @@ class Whole(HTMLParser):
         ("[code](../gateway/README.md)", "<p>code</p>"),
         ("[net](https://example.com/)", "<p>net</p>"),
         ("[js](javascript:alert(1)) <script>", "<p>js) &lt;script&gt;</p>"),
+        ("*tested* by", "<p><em>tested</em> by</p>"),
+        ("<!-- made\nby code -->\nx", "<p>x</p>"),
+        ("2 * 3 * 4", "<p>2 * 3 * 4</p>"),
         ("a * b `", "<p>a * b `</p>"),
     ],
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,25 @@ async def test_whoever_shows_no_key_is_told_how_a_command_shows_one() -> None:
             ]
     assert (none.exit_code, none.output.endswith("KEY`; --key or PENSTOCK_KEY gives one\n")) == (1, True), none.output
     assert (wrong.exit_code, "PENSTOCK_KEY" in wrong.output) == (1, False), wrong.output
+
+
+class Idle(BaseHTTPRequestHandler):
+    """A gateway that has judged nothing yet."""
+
+    def do_GET(self) -> None:
+        body = b'{"through": null, "data": []}'
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def test_where_nothing_was_judged_that_is_said_and_no_empty_table_shown() -> None:
+    with HTTPServer(("127.0.0.1", 0), Idle) as server:
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        result = CliRunner().invoke(app, ["drift", "report", "--url", f"http://127.0.0.1:{server.server_port}"])
+        answering.join()
+    assert (result.exit_code, result.output) == (0, "no model was judged yet\n")
