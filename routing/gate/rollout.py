@@ -50,14 +50,16 @@ class RampWindow:
     """0 is Monday."""
     start: time
     end: time
-    """Not this minute any more; midnight is the end of the day."""
+    """Not this minute any more; midnight is the end of the day. Before `start`, or as early, it is the next day's."""
     zone: tzinfo
 
     def holds(self, at: datetime) -> bool:
         """Whether a moment lies within."""
         local = at.astimezone(self.zone)
-        now = local.time()
-        return local.weekday() in self.days and self.start <= now and (self.end == time(0) or now < self.end)
+        now, day = local.time(), local.weekday()
+        if self.end == time(0) or self.start < self.end:
+            return day in self.days and self.start <= now and (self.end == time(0) or now < self.end)
+        return (day in self.days and self.start <= now) or ((day - 1) % 7 in self.days and now < self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +138,26 @@ class Rollout:
 
     @property
     def _next(self) -> float:
-        """The share after this step."""
-        steps = self.plan.steps
-        return steps[self.step + 1].share if self.step + 1 < len(steps) else 1.0
+        """The share after this step: a larger one, whatever the plan was when this one began."""
+        return next((step.share for step in self.plan.steps[self.step :] if step.share > self.share), 1.0)
+
+    def use(self, plan: RampPlan) -> None:
+        """Go on by this plan, with the share of now: at the last of its steps that has no larger one."""
+        self.plan = plan
+        if self.live:
+            self.step = self._step_of(self.share)
+        else:
+            self.step = max(0, min(self.step, len(plan.steps) - 1))
+
+    def _step_of(self, share: float) -> int:
+        """The last step with at most this share; the first, where all have more."""
+        return max(0, sum([step.share <= share for step in self.plan.steps]) - 1)
 
     # -- what the gate does --------------------------------------------------------------------------------------------
 
-    def look(self, verdict: Ruling, units: int, now_s: float, wall: datetime) -> RampDecision | None:
-        """What is due now, if anything is; `done` is to follow it. `units`: of the canary, met in this step.
+    def look(self, verdict: Ruling, units: int, now_s: float, wall: datetime, against: str = "") -> RampDecision | None:
+        """What is due now, if anything is; `done` is to follow it. `units`: of the canary, met in this step. `against`:
+        what somebody who was asked has against the next step, which is due all the same, to be asked for again.
 
         A decision to advance or to promote may be put off, by calling nothing.
         """
@@ -158,20 +172,24 @@ class Rollout:
             return None
         self.baked_s += passed_s
         waits = self._waits(verdict, units, wall)
-        if waits is None:
-            harmless = f"nothing speaks against it at {percent(self.share)} of the units"
-            if self._next >= 1.0:
-                return RampDecision("promote", self.share, 1.0, verdict.sentence)
-            return RampDecision("advance", self.share, self._next, harmless)
-        why, ripe = waits
+        due = self._due(verdict) if waits is None else None
+        if due is not None and not against:
+            return due
+        why, ripe = waits or (against, True)
         self.why = why
         if not ripe:
             return None
         self.held_s += passed_s
         if self.held_s > self.plan.max_hold_s and not self.held_told:
-            self.held_told = True
             return RampDecision("held", self.share, self.share, f"held for {self.held_s:.0f} s: {why}")
-        return None
+        return due
+
+    def _due(self, verdict: Ruling) -> RampDecision:
+        """The next step."""
+        if self._next >= 1.0:
+            return RampDecision("promote", self.share, 1.0, verdict.sentence)
+        harmless = f"nothing speaks against it at {percent(self.share)} of the units"
+        return RampDecision("advance", self.share, self._next, harmless)
 
     def _waits(self, verdict: Ruling, units: int, wall: datetime) -> tuple[str, bool] | None:
         """What the next step waits for, and whether that is more than its own time; None: for nothing."""
@@ -228,6 +246,7 @@ class Rollout:
         """A decision is carried out at this Unix time: the canary has the share that it says."""
         action = decision.action
         if action == "held":
+            self.held_told = True
             return
         if action == "start":
             if self.state != IDLE:
@@ -235,7 +254,7 @@ class Rollout:
                 self.since_ms = boundary_ms(self.ended_ms or at_ms, at_ms)
             self.state, self.step = RAMPING, 0
         elif action == "advance":
-            self.step += 1
+            self.step = self._step_of(decision.after)
         elif action == "promote":
             self.state, self.ended_ms = PROMOTED, at_ms
         elif action in ("rollback", "abort"):
@@ -264,9 +283,10 @@ class Rollout:
         }
 
     def restore(self, kept: dict[str, Any]) -> None:
-        """As it was; the stored share wins over the plan's. Where the plan has fewer steps now, at its last."""
+        """As it was; the stored share wins over the plan's, which may be another one now."""
         self.state, self.share, self.round = kept["state"], kept["share"], kept["round"]
-        self.step = max(0, min(kept["step"], len(self.plan.steps) - 1))
+        self.step = kept["step"]
+        self.use(self.plan)
         self.since_ms, self.ended_ms = kept.get("since_ms", 0), kept.get("ended_ms", 0)  # older versions had none
         self.baked_s, self.held_s = kept["baked_s"], kept["held_s"]
         self.held_told, self.why = kept["held_told"], kept["why"]

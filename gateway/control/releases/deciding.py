@@ -60,6 +60,8 @@ class Deciding:
         self._wall_s = wall_s
         self._busy: set[tuple[str, str]] = set()
         self._again_s: dict[tuple[str, str], float] = {}
+        self._polling: set[tuple[str, str]] = set()
+        self._poll_at_s: dict[tuple[str, str], float] = {}
         self.waits_for: dict[tuple[str, str], str] = {}
         """What stands against the next step, of those who were asked."""
         self.holds = ""
@@ -82,6 +84,7 @@ class Deciding:
     def stop(self, release: Release, decision: RampDecision) -> None:
         """At once."""
         at_s = self._wall_s()
+        self.waits_for.pop(release.spec.key, None)
         change = release.change(decision, at_s)
         release.done(decision, at_s)
         release.version += 1
@@ -98,14 +101,13 @@ class Deciding:
         return await self._stored(release, decision)
 
     def poll(self, release: Release) -> None:
-        """Ask, now and then, whether somebody outside wants it rolled back."""
+        """Ask, now and then, whether somebody outside wants it rolled back, whoever else is asked for what."""
         key = release.spec.key
-        asked = (*key, "rollback")
-        if not any(hook.kind == "rollback" for hook in release.spec.hooks):
+        if not release.ramp.live or not any(hook.kind == "rollback" for hook in release.spec.hooks):
             return
-        if self._now_s() >= self._again_s.get(asked[:2], 0.0) and key not in self._busy:
-            self._again_s[key] = self._now_s() + AGAIN_S
-            self._busy.add(key)
+        if self._now_s() >= self._poll_at_s.get(key, 0.0) and key not in self._polling:
+            self._poll_at_s[key] = self._now_s() + AGAIN_S
+            self._polling.add(key)
             self._spawn("release", lambda: self._wanted_back(release))
 
     async def _go_on(self, release: Release, decision: RampDecision) -> None:
@@ -118,7 +120,8 @@ class Deciding:
                     self.waits_for[key] = problem
                     self._again_s[key] = self._now_s() + AGAIN_S
                     return
-            self.waits_for.pop(key, None)
+            if decision.action in ASKED:
+                self.waits_for.pop(key, None)
             if release.version == version and not release.gate.rolls_back:  # meanwhile, anything may have happened
                 problem = await self._stored(release, decision)
                 if problem:
@@ -135,7 +138,7 @@ class Deciding:
                     release, RampDecision("rollback", release.ramp.share, 0.0, f"asked for by {who}: rolled back")
                 )
         finally:
-            self._busy.discard(key)
+            self._polling.discard(key)
 
     async def _stored(self, release: Release, decision: RampDecision) -> str:
         at_s = self._wall_s()

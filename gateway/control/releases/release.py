@@ -45,8 +45,7 @@ class Release:
     def use(self, spec: ReleaseSpec) -> None:
         """Steps, windows or guardrails may be others now. With other guardrails, evidence begins anew."""
         before, self.spec = self.spec, spec
-        self.ramp.plan = spec.ramp
-        self.ramp.step = max(0, min(self.ramp.step, len(spec.ramp.steps) - 1))
+        self.ramp.use(spec.ramp)
         if self._is_files(self.ramp):
             self.ramp.share = spec.share
         if (before.guardrails, before.sticky) != (spec.guardrails, spec.sticky):

@@ -264,13 +264,14 @@ class Releases:
         if ramp.state == "idle" and not release.version and release.spec.ramp.steps:
             self.deciding.decided(release, ramp.start(""))
             return
-        verdict = release.gate.verdict()
-        wall = datetime.fromtimestamp(self._wall_s(), UTC)
-        decision = ramp.look(verdict, release.gate.step_units, self._now_s(), wall)
-        if decision is not None:
+        key, wall = release.spec.key, datetime.fromtimestamp(self._wall_s(), UTC)
+        verdict, against = release.gate.verdict(), self.deciding.waits_for.get(key, "")
+        decision = ramp.look(verdict, release.gate.step_units, self._now_s(), wall, against)
+        if decision is None:
+            self.deciding.waits_for.pop(key, None)
+        else:
             self.deciding.decided(release, decision)
-        elif ramp.live:
-            self.deciding.poll(release)
+        self.deciding.poll(release)
 
     def _divide(self) -> None:
         """Have bandits set weights, of experiments that have one."""
@@ -394,7 +395,6 @@ class Releases:
 
     def sentence(self, release: Release) -> str:
         """Why one is where it is."""
-        waits = self.deciding.waits_for.get(release.spec.key)
         if self.away and release.ramp.live:
             return f"the store is away ({self.away}): nothing goes up until it is back"
-        return waits or release.ramp.why
+        return self.deciding.waits_for.get(release.spec.key) or release.ramp.why

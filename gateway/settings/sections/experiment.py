@@ -69,7 +69,9 @@ class WindowSection(Section):
         default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1, description="[mon, tue, wed, thu]"
     )
     start: TimeOfDay = Field(default="00:00", description='"09:00", local to timezone')
-    end: TimeOfDay = Field(default="00:00", description='"17:00"; 00:00 is the end of the day')
+    end: TimeOfDay = Field(
+        default="00:00", description='"17:00"; 00:00 is the end of the day; before start: of the next day'
+    )
     timezone: Text = Field(default="UTC", description="a name such as Europe/Berlin")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zoneinfo
 from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Any
 
@@ -151,6 +152,31 @@ def test_a_window_until_midnight() -> None:
     assert not late.holds(NOON + timedelta(hours=12))
 
 
+@pytest.mark.parametrize(
+    ("day", "clock", "inside"),
+    [
+        (2, time(21, 59), False),
+        (2, time(22), True),
+        (3, time(5, 59), True),
+        (3, time(6), False),
+        (3, time(22), False),
+        (2, time(5, 59), False),
+    ],
+)
+def test_a_window_over_midnight_is_of_the_day_on_which_it_begins(day: int, clock: time, inside: bool) -> None:
+    night = RampWindow(frozenset({0}), time(22), time(6), UTC)
+    assert night.holds(datetime(2026, 3, day, clock.hour, clock.minute, tzinfo=UTC)) == inside
+
+
+def test_a_window_keeps_its_clock_when_summer_time_begins_and_ends() -> None:
+    night = RampWindow(frozenset({5}), time(22), time(6), zoneinfo.ZoneInfo("Europe/Berlin"))
+    for month, day, first, last in ((3, 28, 21, 4), (10, 24, 20, 5)):  # UTC, of 22:00 and of 06:00 the day after
+        begins = datetime(2026, month, day, first, tzinfo=UTC)
+        ends = datetime(2026, month, day + 1, last, tzinfo=UTC)
+        minute = timedelta(minutes=1)
+        assert [night.holds(at) for at in (begins - minute, begins, ends - minute, ends)] == [False, True, True, False]
+
+
 def test_paused_it_stays_and_still_rolls_back() -> None:
     story = started(Story(FEW_ERRORS, FEW_ERRORS))
     story.press(story.rollout.pause)
@@ -229,6 +255,44 @@ def test_a_plan_with_fewer_steps_goes_on_at_its_last() -> None:
     again = Rollout(RampPlan(STEPS[:1]))
     again.restore(rollout.kept())
     assert (again.step, again.share) == (0, 0.5)
+
+
+def test_a_plan_with_steps_in_between_takes_no_unit_back() -> None:
+    rollout = Rollout(PLAN)
+    rollout.done(rollout.start("alice"))
+    rollout.done(RampDecision("advance", 0.05, 0.25, ""))
+    rollout.use(RampPlan([Step(share, 0.0) for share in (0.01, 0.05, 0.1, 0.25, 0.3)], min_units=0))
+    assert (rollout.step, rollout.share) == (3, 0.25)
+    rollout.look(WAITS, 10, 1.0, NOON)
+    due = rollout.look(WAITS, 10, 2.0, NOON)
+    assert due == RampDecision("advance", 0.25, 0.3, "nothing speaks against it at 25 % of the units")
+
+
+def test_a_fixed_share_that_is_given_steps_goes_through_those_above_it() -> None:
+    rollout = Rollout(RampPlan(()), share=0.05)
+    rollout.use(RampPlan((Step(0.1, 0.0), Step(0.5, 0.0)), min_units=0))
+    shares = []
+    for second in range(1, 5):
+        due = rollout.look(WAITS, 10, float(second), NOON)
+        if due is not None:
+            rollout.done(due)
+            shares.append((due.after, rollout.step))
+    assert shares == [(0.1, 0), (0.5, 1)]
+
+
+def test_who_is_against_the_next_step_is_asked_again_and_somebody_is_told() -> None:
+    rollout = Rollout(RampPlan((Step(0.1, 0.0),), min_units=0, max_hold_s=3.0))
+    rollout.done(rollout.start("alice"))
+    good = Ruling(PROMOTE, "good")
+    actions = []
+    for second in range(7):
+        due = rollout.look(good, 10, float(second), NOON, "confirm-promotion: http://h/ answered 403")
+        assert due is not None
+        actions.append(due.action)
+        if due.action == "held":
+            assert due.sentence == "held for 4 s: confirm-promotion: http://h/ answered 403"
+            rollout.done(due)
+    assert actions == ["promote"] * 4 + ["held"] + ["promote"] * 2
 
 
 buttons = st.sampled_from(["start", "pause", "resume", "promote", "abort"])

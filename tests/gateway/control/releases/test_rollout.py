@@ -202,6 +202,19 @@ async def test_a_reload_in_mid_ramp_keeps_the_share_and_takes_the_new_steps(worl
     assert gateway.share == 0.8
 
 
+async def test_a_reload_with_steps_in_between_takes_no_unit_back(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(25, gateway)
+    plan = RampPlan([Step(share, 5.0) for share in (0.05, 0.1, 0.2, 0.5, 0.6)], min_units=10)
+    gateway.releases.use([spec(ramp=plan)], gateways=1)
+    shares = []
+    for _ in range(40):
+        await world.play(0.5, gateway)
+        shares.append(gateway.share)
+    assert shares == sorted(shares)
+    assert set(shares) == {0.5, 0.6, 1.0}
+
+
 async def test_another_bundle_is_another_experiment(world: World, store: Store) -> None:
     gateway = Gateway(world, store, 1, [spec()])
     await world.play(25, gateway)
@@ -271,6 +284,32 @@ async def test_somebody_outside_may_want_it_back(world: World, store: Store) -> 
     gateway.hooks.wanted_back = "http://h/"
     await world.play(AGAIN_S + 1, gateway)
     assert gateway.state == ROLLED_BACK
+
+
+async def test_somebody_outside_may_want_it_back_while_another_is_against_the_next_step(
+    world: World, store: Store
+) -> None:
+    hooks = [Hook(kind, "http://h/") for kind in ("confirm-promotion", "rollback")]
+    gateway = Gateway(world, store, 1, [spec(hooks=hooks)])
+    gateway.hooks.against = {"confirm-promotion": "confirm-promotion: http://h/ answered 403"}
+    await world.play(60, gateway)
+    release = gateway.releases.find("chat")
+    assert gateway.releases.sentence(release) == "confirm-promotion: http://h/ answered 403"
+    gateway.hooks.wanted_back = "http://h/"
+    await world.play(AGAIN_S + 1, gateway)
+    assert gateway.state == ROLLED_BACK
+    assert gateway.releases.sentence(release) == "asked for by http://h/: rolled back"
+
+
+async def test_somebody_is_told_of_a_step_that_was_refused_for_long(world: World, store: Store) -> None:
+    ramp = RampPlan((Step(0.5, 5.0),), min_units=10, max_hold_s=20.0)
+    gateway = Gateway(world, store, 1, [spec(ramp=ramp, hooks=[Hook("confirm-promotion", "http://h/")])])
+    gateway.hooks.against = {"confirm-promotion": "confirm-promotion: http://h/ answered 403"}
+    await world.play(90, gateway)
+    assert gateway.hooks.told == [("event", "start"), ("event", "held")]
+    gateway.hooks.against = {}
+    await world.play(AGAIN_S + 1, gateway)
+    assert gateway.state == "promoted"
 
 
 async def test_without_steps_the_file_says_the_share_until_it_is_rolled_back(world: World, store: Store) -> None:
