@@ -19,6 +19,7 @@ RUN apt-get update --quiet=2 \
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE hatch_build.py ./
 COPY configs configs
+COPY docs docs
 COPY loadtests loadtests
 COPY routing routing
 COPY engines engines

@@ -155,7 +155,7 @@ always:
 # What the wheel is made of, by name and checksum: by time stamps alone, a module that was removed would stay in it.
 $(SOURCES): always
 	@mkdir -p $(@D)
-	@find gateway engines routing loadtests configs hatch_build.py pyproject.toml README.md -type f -not -name '*.pyc' -print0 \
+	@find gateway engines routing loadtests configs docs hatch_build.py pyproject.toml README.md -type f -not -name '*.pyc' -print0 \
 	  | LC_ALL=C sort -z | xargs -0 cksum > $@.new
 	@if cmp -s $@ $@.new; then rm $@.new; else mv $@.new $@; fi
 

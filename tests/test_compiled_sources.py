@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -159,12 +161,23 @@ def test_only_a_wheel_that_is_asked_for_is_compiled(
     )
 
 
+def test_the_image_is_built_of_all_that_the_wheel_holds() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {*wheel["packages"], *(source.partition("/")[0] for source in wheel["force-include"])}
+    assert {"gateway", "configs", "docs"} <= needed
+    copied = set(re.findall(r"^COPY (\S+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    let_in = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    counted = re.search(r"@find (.*) -type f", (ROOT / "Makefile").read_text())
+    assert counted is not None
+    assert [set(), set(), set()] == [needed - copied, needed - let_in, needed - set(counted[1].split())]
+
+
 def test_what_the_compiled_lane_leaves_out_is_there() -> None:
     assert [path for path in LEFT_OUT if not (ROOT / path).exists()] == []
 
 
 def test_the_wheel_is_built_anew_when_a_file_of_it_is_removed_and_not_when_none_has_changed(tmp_path: Path) -> None:
-    for name in ("gateway", "engines", "routing", "loadtests", "configs"):
+    for name in ("gateway", "engines", "routing", "loadtests", "configs", "docs"):
         (tmp_path / name).mkdir()
     for name in ("hatch_build.py", "pyproject.toml", "README.md", "gateway/a.py", "loadtests/page.css"):
         (tmp_path / name).write_text(name)
