@@ -155,7 +155,7 @@ def control_app(gateway: Shown) -> Starlette:
             raise Failure("not_found", "the admin API is not served at this port, but at `admin.listen`")
         body = await request.body()
         if len(body) > ADMIN_BODY_BYTES:
-            raise Failure("body_too_large", f"an admin request holds at most {ADMIN_BODY_BYTES // 1024} KiB")
+            raise Failure("body_too_large", f"such a request holds at most {ADMIN_BODY_BYTES // 1024} KiB")
         scope = request.scope
         try:
             answer = await gateway.administer(

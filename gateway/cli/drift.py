@@ -84,4 +84,4 @@ def freeze(
 ) -> None:
     """Take what a model is now as what it should be: from this hour on it is compared with the week before it."""
     reached(url, key, config).ask("POST", f"{PATH}/freeze?{urllib.parse.urlencode({'model': model})}", b"")
-    print(f"{model} is compared with the week before now, from now on")
+    print(f"{model} is compared with the week before now, from now on, if that has 120 hours of 100 requests")

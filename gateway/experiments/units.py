@@ -35,12 +35,20 @@ def unit_of(unit: str, request: Request, principal: Principal, record_id: bytes,
     if unit == USER:
         return user_of(request.body) if parsed is None else parsed.user
     if unit.startswith(HEADER):
-        return request.fields.get(unit[7:].lower().encode(), b"").decode("latin-1")
+        return _text(request.fields.get(unit[7:].lower().encode(), b""))
     if unit == "session":
         named = request.fields.get(b"x-session-id")
-        return named.decode("latin-1") if named else conversation(request.body)
+        return _text(named) if named else conversation(request.body)
     if unit == "key":
         return principal.key_id
     if unit == "tenant":
         return principal.tenant
     return record_id.decode()
+
+
+def _text(value: bytes) -> str:
+    """A header's value: UTF-8, so that who is called so in a body is the same unit; else the bytes, a letter each."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -110,6 +110,13 @@ def test_each_unit_is_where_the_configuration_says(unit: str, wanted: str) -> No
     assert unit_of(unit, asked, APP, b"0" * 31 + b"1") == wanted
 
 
+@pytest.mark.parametrize("unit", ["header:X-Customer", "session"])
+@pytest.mark.parametrize(("said", "named"), [("Zoë".encode(), "Zoë"), ("用户".encode(), "用户"), (b"Zo\xeb", "Zoë")])
+def test_a_unit_in_a_header_is_called_as_in_a_body(unit: str, said: bytes, named: str) -> None:
+    asked = request({b"x-customer": said, b"x-session-id": said})
+    assert unit_of(unit, asked, APP, b"") == named == unit_of("user", request(user=named), APP, b"")
+
+
 def test_without_a_session_id_a_conversation_is_known_by_how_it_begins() -> None:
     first, later = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], [{"role": "user"}]
     begun = unit_of("session", request(messages=first), APP, b"")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import httpx
@@ -93,3 +93,21 @@ async def test_who_is_told_is_told_again_some_times_until_it_is_taken(answers: t
     receiver.hooks().tell([hook("event"), hook("rollout")], "event", FACTS)
     await asyncio.gather(*receiver.tasks)
     assert len(receiver.got) == times
+
+
+async def test_of_an_answer_only_its_head_is_read() -> None:
+    read = 0
+
+    async def without_end() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1
+            yield b"x" * 65536
+            await asyncio.sleep(0)
+
+    def client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=without_end())))
+
+    hooks = Webhooks(Receiver().spawn, client)
+    assert await hooks.ask([hook()], "confirm-promotion", FACTS) == ""
+    assert read == 0
