@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway import clock
 from gateway.errand import Errand, Looked
+from gateway.errors import Failure
 from routing.choosing.adapters import Adapter, AdapterBook
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ TELLS_S: Final = 1.0
 MOST_WAITING: Final = 1024
 """Requests that wait for an adapter; the bytes of their bodies are bounded too (`gateway.body.held`)."""
 FULL: Final = "too many requests wait for adapters already"
+
+NOT_LOADED: Final = "adapter_not_loaded"
+AGAIN_S: Final = 5.0
+"""As long as nobody tries again to load an adapter that could not be loaded."""
 
 
 class Plane(Protocol):
@@ -110,6 +115,18 @@ class Adapters:
 
         errand.run("adapter", ask, self._spawn)
         return errand
+
+    def check(self, model: str, route: ModelRoute, operation: str, problem: str) -> None:
+        """An adapter could not be loaded, for this reason. Raises Failure where nobody else is there to answer."""
+        now = clock.monotonic()
+        if self.wanted(route, operation, now) is None:
+            return  # somebody has loaded it by now
+        for pool in route.speakers[operation].pools:
+            for endpoint in pool:
+                if (endpoint.engine, endpoint.model) not in route.loads and endpoint.state.available(now):
+                    return
+        message = f"the adapter of model {model!r} is not loaded: {problem}"
+        raise Failure(NOT_LOADED, message, retry_after_s=AGAIN_S)
 
     async def _load_more(self, adapter: Adapter) -> None:
         await self._plane.loaded(adapter, True)

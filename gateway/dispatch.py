@@ -10,36 +10,36 @@ import random
 import re
 from typing import TYPE_CHECKING, Final
 
-from engines.model import Deadlines, Operation
+from engines.model import Operation
 from engines.operations import OPERATION_KEYS, SHAPES
 from engines.wire import DIALECTS
 from gateway import clock
+from gateway.adapters import NOT_LOADED
 from gateway.body import envelope
 from gateway.body.parameters import parameters_of
 from gateway.body.prompt import forwarded
-from gateway.client_time import seconds
+from gateway.client_time import ClientTimes, priority
 from gateway.errors import Failure
-from gateway.estimated_count import EstimatedCount, is_estimated
-from gateway.explanation.flight import ASKS, ExplainedFlight
+from gateway.estimated_count import is_estimated
+from gateway.explanation.flight import ASKS
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
-from gateway.forms.flight import FormFlight, FormPrompt
 from gateway.forms.form import Form
 from gateway.http.cors import options
+from gateway.incoming import Here, Incoming
 from gateway.record_ids import RecordIds, id_lines
-from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
+from gateway.refusing.no_route import no_route
+from gateway.responses.flight import StoredFlight
 from gateway.responses.places import following, named_in_path, previous_in, stored
 from gateway.responses.search import Search
-from gateway.shadow.flight import ShadowedFlight
+from gateway.special import special
 from gateway.waiting import WaitingRoom
-from gateway.wildcard_names import hint
 
 if TYPE_CHECKING:
     from engines.operations import Shape
     from engines.port import Spawn
     from gateway.accounts.settlement import Settlement
     from gateway.adapters import Adapters
-    from gateway.body.envelope import Envelope
     from gateway.errand import Looked
     from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Serving, Snapshot
@@ -54,13 +54,6 @@ if TYPE_CHECKING:
 
 _well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _RESPONSES: Final = Operation.RESPONSES
-NOT_LOADED: Final = "adapter_not_loaded"
-ADAPTER_AGAIN_S: Final = 5.0
-"""As long as nobody tries again to load an adapter that could not be loaded."""
-MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
-MOST_DIGITS: Final = 4
-MOST_READ_TIMEOUTS: Final = 64
-"""An SDK says one value with every request; whoever says a new one each time fills no more than this."""
 
 
 class Dispatcher:
@@ -69,12 +62,11 @@ class Dispatcher:
     __slots__ = (
         "_adapters",
         "_explainer",
+        "_here",
         "_keeper",
-        "_loop",
-        "_read_timeouts",
-        "_rng",
         "_settlement",
         "_spawn",
+        "_times",
         "ids",
         "room",
         "snapshot",
@@ -100,10 +92,11 @@ class Dispatcher:
         self._spawn = spawn
         self._settlement = settlement
         self.ids = ids
-        self._loop = asyncio.get_running_loop()
-        self._rng = rng or random.Random()  # noqa: S311 - picks replicas, guards nothing
-        self.room = WaitingRoom(self._serving, settlement, self._loop, self._rng, wakes)
-        self._read_timeouts: dict[bytes, Deadlines] = {}
+        loop = asyncio.get_running_loop()
+        rng = rng or random.Random()  # noqa: S311 - picks replicas, guards nothing
+        self.room = WaitingRoom(self._serving, settlement, loop, rng, wakes)
+        self._here = Here(settlement, self.room, loop, rng)
+        self._times = ClientTimes()
 
     def _serving(self, model: str, assignment: Assignment | None) -> Serving | None:
         return self.snapshot.arm(model, assignment)
@@ -160,10 +153,10 @@ class Dispatcher:
                 assignment = serving.enrolment.assign(request, principal, record_id, parsed, spoken)
                 serving = serving.arm(assignment.at)
             if serving is None or not principal.may_use(model):
-                raise self._no_route(operation, model, serving, snapshot, principal)
+                raise no_route(operation, model, serving, snapshot, principal)
             spoken_there = spoken in serving.route.speakers
             if not spoken_there and not is_estimated(spoken, serving.route):
-                raise self._no_route(operation, model, serving, snapshot, principal)
+                raise no_route(operation, model, serving, snapshot, principal)
             if not known:
                 self._note(notes, fields, request_id, record_id)
             deadlines, wanted = notes.deadlines, notes.priority
@@ -172,7 +165,7 @@ class Dispatcher:
                 if adapter is not None:
                     return self._adapters.wait(self, request, operation, adapter, looked, received_s, deadlines)
             elif looked is not None and looked.problem:
-                self._check_adapter(model, serving, spoken, looked.problem)
+                self._adapters.check(model, serving.route, spoken, looked.problem)
             if operation is _RESPONSES:
                 previous = previous_in(request.body)
                 if previous:
@@ -189,26 +182,12 @@ class Dispatcher:
             headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
-        special = operation is _RESPONSES or form is not None or serving.shadow is not None or not spoken_there
-        if special or self._explainer.watched or notes.explains:
-            flight = self._special(
-                request, operation, request_id, record_id, principal, parsed, serving, received_s, form
-            )
+        own_kind = operation is _RESPONSES or form is not None or serving.shadow is not None or not spoken_there
+        incoming = Incoming(request, operation, request_id, record_id, principal, parsed, serving, received_s)
+        if own_kind or self._explainer.watched or notes.explains:
+            flight: Flight = special(incoming, self._here, self._explainer, self._keeper, form)
         else:
-            flight = Flight(
-                request,
-                operation,
-                request_id,
-                record_id,
-                principal,
-                parsed,
-                serving,
-                self._settlement,
-                self.room,
-                self._loop,
-                self._rng,
-                received_s,
-            )
+            flight = Flight(incoming, self._here)
         flight.deadlines = deadlines
         if assignment is not None:
             flight.facts.assignment = assignment
@@ -224,55 +203,6 @@ class Dispatcher:
             flight.facts.priority = min(wanted, principal.priority)
         flight.begin()
         return flight
-
-    def _special(
-        self,
-        request: Request,
-        operation: Operation,
-        request_id: bytes,
-        record_id: bytes,
-        principal: Principal,
-        parsed: Envelope,
-        serving: Serving,
-        received_s: float,
-        form: Form | None,
-    ) -> Flight:
-        """A flight whose answer is remembered, that may be copied, or that is explained to whoever may know why it goes
-        where it goes."""
-        here = self._settlement, self.room, self._loop, self._rng
-        flight: ExplainedFlight
-        shadow = serving.shadow
-        if is_estimated(OPERATION_KEYS[operation], serving.route):
-            flight = EstimatedCount(
-                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
-            )
-        elif shadow is not None and shadow.takes(request, operation, principal, record_id):
-            flight = copied = ShadowedFlight(
-                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
-            )
-            copied.shadow, copied.parsed = shadow, parsed
-        elif operation is _RESPONSES:
-            flight = made = ResponsesFlight(
-                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
-            )
-            made.keeper = self._keeper
-        elif form is not None:
-            flight = brings = FormFlight(
-                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
-            )
-            brings.take(form, FormPrompt(operation, request.body, parsed, request.fields, request_id))
-        else:
-            flight = ExplainedFlight(
-                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
-            )
-        self._explain(flight)
-        return flight
-
-    def _explain(self, flight: ExplainedFlight) -> None:
-        explainer = self._explainer
-        flight.tells = flight.request.fields.get(ASKS, b"0") not in (b"", b"0") and explainer.may_ask(flight.principal)
-        if flight.tells or explainer.records(flight.model, flight.received_s):
-            flight.explainer = explainer
 
     # -- responses that engines keep -----------------------------------------------------------------------------------
 
@@ -291,13 +221,11 @@ class Dispatcher:
         if self._must_ask(response_id, looked):
             return self._search(request, operation, response_id, received_s)
         serving = stored(self._home(response_id, looked), response_id, self.snapshot, principal)
-        deadlines = self._deadlines(request.fields)
+        deadlines = self._times.deadlines(request.fields)
         parsed = envelope.without_body(serving.route.name, stream=_asks_for_a_stream(request.query))
-        here = self._settlement, self.room, self._loop, self._rng
-        flight = StoredFlight(request, operation, request_id, record_id, principal, parsed, serving, *here, received_s)
-        flight.ask(request, StoredPrompt(operation, b"", parsed, request.fields, request_id))
+        incoming = Incoming(request, operation, request_id, record_id, principal, parsed, serving, received_s)
+        flight = StoredFlight(incoming, self._here, self._explainer)
         flight.deadlines = deadlines
-        self._explain(flight)
         flight.begin()
         return flight
 
@@ -315,66 +243,15 @@ class Dispatcher:
         search.begin(self._keeper, self._spawn)
         return search
 
-    def _check_adapter(self, model: str, serving: Serving, spoken: str, problem: str) -> None:
-        """An adapter could not be loaded. Raises Failure where nobody else is there to answer."""
-        now, route = clock.monotonic(), serving.route
-        if self._adapters.wanted(route, spoken, now) is None:
-            return  # somebody has loaded it by now
-        for pool in route.speakers[spoken].pools:
-            for endpoint in pool:
-                if (endpoint.engine, endpoint.model) not in route.loads and endpoint.state.available(now):
-                    return
-        message = f"the adapter of model {model!r} is not loaded: {problem}"
-        raise Failure(NOT_LOADED, message, retry_after_s=ADAPTER_AGAIN_S)
-
-    def _no_route(
-        self, operation: Operation, model: str, serving: Serving | None, snapshot: Snapshot, principal: Principal
-    ) -> Failure:
-        shown = model if len(model) <= 128 else model[:125] + "..."
-        if serving is None:
-            nearest = [near for near in snapshot.fleet.nearest(model) if principal.may_use(near)]
-            return Failure("model_not_found", f"the model {shown!r} does not exist{hint(nearest)}", "model")
-        if not principal.may_use(model):
-            return Failure("model_not_allowed", f"this API key may not use the model {shown!r}", "model")
-        spoken = sorted(serving.route.speakers)
-        return Failure(
-            "unsupported_operation",
-            f"no engine of model {shown!r} speaks {operation.value}; it speaks {', '.join(spoken) or 'nothing yet'}",
-        )
-
     def _note(self, notes: HeadNotes, fields: Fields, request_id: bytes, record_id: bytes) -> None:
         """Look through what is the same of each request with this head. Raises Failure, and then notes nothing."""
-        deadlines = self._deadlines(fields)
-        priority = fields.get(b"x-penstock-priority")
-        notes.priority = None if priority is None else _priority(priority)
+        deadlines = self._times.deadlines(fields)
+        notes.priority = priority(fields)
         notes.deadlines = deadlines
         notes.request_id = request_id if request_id is not record_id else b""
         notes.explains = ASKS in fields
         notes.forwarded = forwarded(fields)
         notes.complete = True
-
-    def _deadlines(self, fields: Fields) -> Deadlines | None:
-        """What the client says of its own time; None where it says nothing."""
-        total = fields.get(b"x-request-timeout-ms")
-        read = fields.get(b"x-stainless-read-timeout")
-        if total is None:
-            return None if read is None else self._reading(read)
-        if not total.isdigit() or len(total) > 12 or not 1 <= int(total) <= MAX_TIMEOUT_MS:
-            raise Failure("invalid_field", f"x-request-timeout-ms must be a whole number from 1 to {MAX_TIMEOUT_MS}")
-        bound = seconds(read) or float("inf")
-        return Deadlines(float("inf"), bound, bound, int(total) / 1e3)
-
-    def _reading(self, value: bytes) -> Deadlines | None:
-        """The bounds of a client that waits so long for each byte: made once for all that say the same."""
-        known = self._read_timeouts.get(value)
-        if known is None:
-            bound = seconds(value)
-            if bound is None:
-                return None
-            known = Deadlines(float("inf"), bound, bound)
-            if len(self._read_timeouts) < MOST_READ_TIMEOUTS and len(value) <= 16:
-                self._read_timeouts[value] = known
-        return known
 
 
 def _check_head(request: Request, operation: Operation, shape: Shape) -> None:
@@ -389,11 +266,3 @@ def _check_head(request: Request, operation: Operation, shape: Shape) -> None:
 
 def _asks_for_a_stream(query: bytes) -> bool:
     return b"stream=true" in query.lower().split(b"&")
-
-
-def _priority(value: bytes) -> int:
-    """What a client asks for; its key's own is the most that it gets. Raises Failure."""
-    digits = value[1:] if value[:1] == b"-" else value
-    if not digits.isdigit() or len(digits) > MOST_DIGITS:
-        raise Failure("invalid_field", "x-penstock-priority must be a whole number; below 0 takes idle capacity only")
-    return int(value)

@@ -20,8 +20,6 @@ Laws:
 
 from __future__ import annotations
 
-import asyncio
-import random
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,14 +53,10 @@ from routing.failing.retry import deeper_tier_left
 
 if TYPE_CHECKING:
     from engines.port import Sink
-    from gateway.accounts.settlement import Settlement
-    from gateway.body.envelope import Envelope
     from gateway.fleet.snapshot import Serving
-    from gateway.http.request import Request
-    from gateway.identity import Principal
+    from gateway.incoming import Here, Incoming
     from gateway.relay.transcript import Transcript
     from gateway.tracing import Trace
-    from gateway.waiting import WaitingRoom
     from routing.model import Endpoint
     from routing.waiting.turns import Ticket
 
@@ -104,41 +98,31 @@ class Flight(Owner, Opening, Work):
     _blamed = False
     """Whether one of its attempts was told as a failure of its replica."""
 
-    def __init__(
-        self,
-        request: Request,
-        operation: Operation,
-        request_id: bytes,
-        record_id: bytes,
-        principal: Principal,
-        parsed: Envelope,
-        serving: Serving,
-        settlement: Settlement,
-        room: WaitingRoom,
-        loop: asyncio.AbstractEventLoop,
-        rng: random.Random,
-        received_s: float,
-    ) -> None:
-        self.request = request
-        self.operation = operation
+    def __init__(self, incoming: Incoming, here: Here, prompt: Prompt | None = None) -> None:
+        """`prompt`: what it sends, where that is not just what it brought."""
+        self.request = request = incoming.request
+        self.operation = operation = incoming.operation
         self.dialect = DIALECTS[operation]
         """The client's."""
-        self.request_id, self.record_id = request_id, record_id
-        self.principal = principal
+        self.request_id, self.record_id = incoming.request_id, incoming.record_id
+        self.principal = incoming.principal
+        parsed, serving = incoming.parsed, incoming.serving
         self.streams = parsed.stream
-        self._settlement = settlement
-        self._room = room
-        self._loop = loop
-        self._rng = rng
-        self.received_s = received_s
+        self._settlement = here.settlement
+        self._room = here.room
+        self._loop = here.loop
+        self._rng = here.rng
+        self.received_s = incoming.received_s
         self.attempts: list[Attempt] = []
         self.prompt_bytes = len(request.body)
         # What may be large, and what belongs to the fleet of the moment, until the answer is `committed`.
+        if prompt is None:
+            prompt = Prompt(operation, request.body, parsed, request.forwarded, incoming.request_id)
         self._serving: Serving | None = serving
-        self._prompt: Prompt | None = Prompt(operation, request.body, parsed, request.forwarded, request_id)
+        self._prompt: Prompt | None = prompt
         self.model, self.tokens = serving.route.name, serving.route.tokens
-        self.facts = self._prompt.facts(OPERATION_KEYS[operation], self.tokens, principal)
-        self.reply = Reply(request.connection, self.dialect, request_id)
+        self.facts = prompt.facts(OPERATION_KEYS[operation], self.tokens, incoming.principal)
+        self.reply = Reply(request.connection, self.dialect, incoming.request_id)
 
     def follow(self, trace: Trace) -> None:
         """Its spans, and those of its engines, belong to this trace."""

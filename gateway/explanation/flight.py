@@ -10,8 +10,10 @@ import msgspec
 from gateway.flight import Flight
 
 if TYPE_CHECKING:
+    from gateway.body.prompt import Prompt
     from gateway.explanation.explainer import Explainer
     from gateway.explanation.views import Decision
+    from gateway.incoming import Here, Incoming
     from routing.model import Endpoint
 
 ASKS: Final = b"x-penstock-explain"
@@ -21,12 +23,18 @@ MOST_IN_A_HEADER: Final = 8
 
 
 class ExplainedFlight(Flight):
-    """See the module. Whoever makes one sets `explainer` before it begins."""
+    """See the module."""
 
-    explainer: Explainer | None = None
-    tells = False
-    """Whether the answer says why it comes from where it does."""
     _decision: Decision | None = None
+
+    def __init__(self, incoming: Incoming, here: Here, explainer: Explainer, prompt: Prompt | None = None) -> None:
+        """`explainer` says whether the client may know, and hears of it if anybody wants to."""
+        super().__init__(incoming, here, prompt)
+        asked = incoming.request.fields.get(ASKS, b"0") not in (b"", b"0")
+        self.tells = asked and explainer.may_ask(incoming.principal)
+        """Whether the answer says why it comes from where it does."""
+        told = self.tells or explainer.records(self.model, self.received_s)
+        self.explainer: Explainer | None = explainer if told else None
 
     def send(self, endpoint: Endpoint, now: float) -> None:
         serving, explainer = self._serving, self.explainer

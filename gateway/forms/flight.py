@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engines.operations import OPERATION_KEYS
 from engines.port import Outgoing
 from gateway.body.prompt import Prompt
 from gateway.explanation.flight import ExplainedFlight
 from routing.facts import NO_NEEDS
 
 if TYPE_CHECKING:
+    from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Upstream
     from gateway.forms.form import Form
+    from gateway.incoming import Here, Incoming
     from routing.facts import Needs
 
 
 class FormPrompt(Prompt):
-    """Whoever makes one calls `take` before anything else."""
+    """Of one form."""
 
     __slots__ = ("_form",)
 
-    def take(self, form: Form) -> None:
+    def __init__(self, incoming: Incoming, form: Form) -> None:
+        request = incoming.request
+        super().__init__(incoming.operation, request.body, incoming.parsed, request.fields, incoming.request_id)
         self._form = form
 
     def outgoing(self, upstream: Upstream) -> Outgoing:
@@ -46,12 +49,10 @@ class FormPrompt(Prompt):
 
 
 class FormFlight(ExplainedFlight):
-    """Whoever makes one calls `take` before it begins."""
+    """See the module."""
 
-    def take(self, form: Form, prompt: FormPrompt) -> None:
-        prompt.take(form)
-        self._prompt = prompt
-        self.facts = prompt.facts(OPERATION_KEYS[self.operation], self.tokens, self.principal)
+    def __init__(self, incoming: Incoming, here: Here, explainer: Explainer, form: Form) -> None:
+        super().__init__(incoming, here, explainer, FormPrompt(incoming, form))
         self.facts.prompt_tokens = self.tokens.prompt_tokens(form.weight_bytes)
         self.prompt_bytes = form.weight_bytes
 

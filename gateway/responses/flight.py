@@ -11,21 +11,23 @@ from gateway.responses.homes import Home
 
 if TYPE_CHECKING:
     from gateway.attempt import Attempt
+    from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Upstream
-    from gateway.http.request import Request
+    from gateway.incoming import Here, Incoming
     from gateway.responses.keeper import Keeper
 
 
 class ResponsesFlight(ExplainedFlight):
-    """`POST /v1/responses`: the id of its answer is remembered. Whoever makes one sets `keeper` before it begins."""
+    """`POST /v1/responses`: the id of its answer is remembered."""
 
-    keeper: Keeper | None = None
+    def __init__(self, incoming: Incoming, here: Here, explainer: Explainer, keeper: Keeper) -> None:
+        super().__init__(incoming, here, explainer)
+        self._keeper = keeper
 
     def named(self, attempt: Attempt, response_id: str) -> None:
         endpoint = attempt.upstream.endpoint
-        if self.keeper is not None:
-            tenant = self.principal.tenant
-            self.keeper.keep(Home(response_id, self.model, endpoint.engine, endpoint.replica, tenant))
+        tenant = self.principal.tenant
+        self._keeper.keep(Home(response_id, self.model, endpoint.engine, endpoint.replica, tenant))
 
 
 class StoredPrompt(Prompt):
@@ -33,8 +35,9 @@ class StoredPrompt(Prompt):
 
     __slots__ = ("_method",)
 
-    def ask(self, request: Request) -> None:
-        """Send what this request says. Call it before `outgoing`."""
+    def __init__(self, incoming: Incoming) -> None:
+        request = incoming.request
+        super().__init__(incoming.operation, b"", incoming.parsed, request.fields, incoming.request_id)
         self._path = request.path.decode("latin-1")
         if request.query:
             self._path += "?" + request.query.decode("latin-1")
@@ -47,12 +50,10 @@ class StoredPrompt(Prompt):
 class StoredFlight(ExplainedFlight):
     """`/v1/responses/{id}` and what is below it. Its engine computes nothing for it."""
 
-    def ask(self, request: Request, prompt: StoredPrompt) -> None:
-        """Be about the response that `request` names. Call it before it begins."""
-        prompt.ask(request)
-        self._prompt = prompt
+    def __init__(self, incoming: Incoming, here: Here, explainer: Explainer) -> None:
+        super().__init__(incoming, here, explainer, StoredPrompt(incoming))
         facts = self.facts
         facts.prompt_tokens = facts.output_tokens = 0
         facts.streams = False
         # Records name the operation, not each response.
-        request.path = self.operation.value.encode()
+        self.request.path = self.operation.value.encode()

@@ -8,21 +8,26 @@ from gateway.explanation.flight import ExplainedFlight
 
 if TYPE_CHECKING:
     from gateway.body.envelope import Envelope
+    from gateway.explanation.explainer import Explainer
+    from gateway.incoming import Here, Incoming
     from gateway.shadow.shadow import Shadow
 
 
 class ShadowedFlight(ExplainedFlight):
-    """See the module. Whoever makes one sets `shadow` and `parsed` before it begins."""
+    """See the module."""
 
-    shadow: Shadow | None = None
-    parsed: Envelope | None = None
+    def __init__(self, incoming: Incoming, here: Here, explainer: Explainer, shadow: Shadow) -> None:
+        """`shadow` takes a copy of it."""
+        super().__init__(incoming, here, explainer)
+        self._shadow: Shadow | None = shadow
+        self._parsed: Envelope | None = incoming.parsed
 
     def begin(self) -> None:
         body, before = self.request.body, self.preparing
         super().begin()
         if self.preparing and not before and not self.settled:
             return  # it begins later
-        shadow, parsed = self.shadow, self.parsed
-        self.shadow = self.parsed = None
+        shadow, parsed = self._shadow, self._parsed
+        self._shadow = self._parsed = None
         if shadow is not None and parsed is not None:
             shadow.copy(self, body, parsed)

@@ -29,6 +29,7 @@ from gateway.flight import Flight
 from gateway.http.request import Request
 from gateway.http.status_lines import STATUS_LINES
 from gateway.identity import ANONYMOUS, Keyring
+from gateway.incoming import Here, Incoming
 from gateway.relay.transcript import Transcripts
 from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
@@ -475,20 +476,7 @@ class Bench:
         connection = FakeConnection()
         body = json.dumps({"model": "m", "stream": stream, **members}).encode()
         request = Request(connection, b"POST", "1.1", operation.value.encode(), b"", [], fields or {}, body, True)
-        flight = Flight(
-            request,
-            operation,
-            b"req-1",
-            b"%032x" % 1,
-            ANONYMOUS,
-            envelope.parse(body),
-            self.serving,
-            self.ledger,
-            self.room,
-            cast("asyncio.AbstractEventLoop", self.loop),
-            random.Random(7),
-            self.clock.now_s,
-        )
+        flight = Flight(self.incoming(request, operation), self.here)
         flight.deadlines = deadlines
         flight.facts.assignment = assignment
         if assignment is not None and assignment.counted:
@@ -498,6 +486,16 @@ class Bench:
             flight.follow(trace)
         flight.begin()
         return flight, connection
+
+    def incoming(self, request: Request, operation: Operation = Operation.CHAT) -> Incoming:
+        """What a flight of this request begins with."""
+        parsed = envelope.parse(request.body)
+        return Incoming(request, operation, b"req-1", b"%032x" % 1, ANONYMOUS, parsed, self.serving, self.clock.now_s)
+
+    @property
+    def here(self) -> Here:
+        loop = cast("asyncio.AbstractEventLoop", self.loop)
+        return Here(self.ledger, self.room, loop, random.Random(7))
 
     def send_another(self, flight: Flight) -> None:
         """A second attempt beside the one that runs, as hedging will make it."""

@@ -21,10 +21,10 @@ from engines.errors import (
 )
 from engines.model import Operation
 from gateway.accounts.prices import Rates, Row, Table, Tables
-from gateway.body import envelope
 from gateway.errors import Failure
+from gateway.explanation.explainer import Explainer
 from gateway.http.request import Request
-from gateway.identity import ANONYMOUS, Principal
+from gateway.identity import Principal
 from gateway.record_ids import RecordIds
 from gateway.settings.sections.recording import Recording
 from gateway.settings.sections.shadow import ShadowSection
@@ -72,21 +72,8 @@ class Pair:
         body = json.dumps({"model": "m", "stream": stream, **members}).encode()
         operation = Operation.CHAT
         request = Request(FakeConnection(), b"POST", "1.1", operation.value.encode(), b"", [], fields or {}, body, True)
-        flight = ShadowedFlight(
-            request,
-            operation,
-            b"req-1",
-            b"%032x" % 1,
-            ANONYMOUS,
-            envelope.parse(body),
-            self.model.serving,
-            self.model.ledger,
-            self.model.room,
-            self.model.loop,  # type: ignore[arg-type]
-            random.Random(7),
-            self.clock.now_s,
-        )
-        flight.shadow, flight.parsed = self.shadow, envelope.parse(body)
+        model = self.model
+        flight = ShadowedFlight(model.incoming(request, operation), model.here, Explainer(str), self.shadow)
         flight.begin()
         self.turn()
         return flight
