@@ -9,6 +9,7 @@ from typing import Any
 from gateway.control.releases.release import Release, reading_of
 from gateway.control.releases.rollout import Releases
 from routing.gate.gate import Gate
+from routing.gate.guardrail import Guardrail
 from routing.gate.rollout import RAMPING
 from routing.gate.sequence import Difference, Sample, difference
 
@@ -58,10 +59,13 @@ def report(releases: Releases, release: Release) -> dict[str, Any]:
 
 
 def side_by_side(gate: Gate) -> Iterable[dict[str, Any]]:
-    """Each metric in both arms, and their difference with bounds that hold at every look at once (95 %)."""
-    for metric, (control, canary) in gate.arms():
+    """Each metric in both arms, and their difference with bounds that hold at every look at once (95 %). A custom one
+    is as it was told, of units of which something was: the gate weighs the opposite of what is better when it is more.
+    """
+    for metric, weighed in gate.arms():
         rail = gate.guardrail(metric)
-        one, other = Sample(*control), Sample(*canary)
+        control, canary = gate.sample(metric) if rail.custom else weighed
+        one, other = _told(rail, control), _told(rail, canary)
         apart = difference(one, other, proportions=rail.rate)
         as_ratio = not rail.rate and not rail.custom
         yield {
@@ -73,6 +77,14 @@ def side_by_side(gate: Gate) -> Iterable[dict[str, Any]]:
             "difference": "ratio" if as_ratio else "absolute",
             **_bounds(apart, as_ratio),
         }
+
+
+def _told(rail: Guardrail, weighed: tuple[int, float, float]) -> Sample:
+    """What was told of one arm, of what the gate weighed."""
+    count, total, squares = weighed
+    if rail.custom and not rail.lower_is_better:
+        total, squares = (count - total, count - total) if rail.rate else (-total, squares)
+    return Sample(count, total, squares)
 
 
 def _mean(sample: Sample, logarithmic: bool) -> float | None:

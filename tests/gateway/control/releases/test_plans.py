@@ -14,6 +14,7 @@ from gateway.control.releases.views import report
 from gateway.fleet.bundles import plans_of
 from gateway.settings.load import load_settings
 from routing.gate.guardrail import Guardrail
+from routing.gate.observation import Assigned, Measured
 from routing.gate.rollout import Step
 from tests.gateway.control.releases.world import Gateway, World, spec
 from tests.routing.gate.traffic import Arm
@@ -103,6 +104,23 @@ async def test_a_report_has_the_arms_side_by_side() -> None:
     assert (refusals["canary"], refusals["p"]) == (0.0, None)
     assert {one["test"] for one in told["evidence"]} == {"rollback", "promote", "ceiling", "mismatch"}
     assert 0.05 < told["sample_ratio_p"] <= 1.0
+
+
+async def test_a_report_has_what_was_told_of_metrics_of_ones_own_of_which_more_is_better() -> None:
+    rails = (Guardrail("up", lower_is_better=False), Guardrail("stars", is_rate=False, lower_is_better=False))
+    gateway = Gateway(World(), None, 1, [spec(guardrails=rails)])
+    gate, shares = gateway.releases.find("chat").gate, (0.5, 0.5)
+    for unit in range(400):
+        arm = unit % 2
+        gate.tell(Assigned("e1", arm, unit, shares))
+        if unit < 200:  # of the others nothing is told
+            gate.tell(Measured("e1", arm, unit, shares, "", "up", float(arm == 1 or unit % 4 == 0)))
+            gate.tell(Measured("e1", arm, unit, shares, "", "stars", 2.0 + arm + unit % 3 / 10))
+    up, stars = report(gateway.releases, gateway.releases.find("chat"))["arms"]
+    assert (up["control"], up["canary"], up["units"]) == (0.5, 1.0, {"control": 100, "canary": 100})
+    assert 0.0 < up["low"] < up["value"] == 0.5 < up["high"]
+    assert (stars["control"], stars["canary"]) == (pytest.approx(2.1, abs=0.01), pytest.approx(3.1, abs=0.01))
+    assert 0.0 < stars["low"] < 0.99 < stars["value"] < 1.01 < stars["high"]
 
 
 @pytest.mark.parametrize(("others", "same"), [({}, True), ({"other": {**CANARY, "weight": 10}}, False)])
