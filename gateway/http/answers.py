@@ -144,6 +144,7 @@ class Answers(Client):
         elif last:
             self._outbox.write(transport, last)
         self.request = None
+        self.begun = False
         request.keep_alive = owner.stays_open(request)
         owner.answered(request)
 

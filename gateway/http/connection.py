@@ -207,7 +207,7 @@ class ClientConnection(asyncio.Protocol, Receiver, Owner):
             and request.version == "1.1"
             and request.fields[b"expect"].lower() == b"100-continue"
         )
-        if self._waits_for_go_on and self._answers.request is None and not self._closing:
+        if self._waits_for_go_on and self._answers.request is None and not self._pipeline and not self._closing:
             self._waits_for_go_on = False
             self._answers.go_on()
 

@@ -196,6 +196,20 @@ def test_a_stream_to_a_client_that_ended_its_side_is_whole() -> None:
     assert desk.works[0].told == []
 
 
+def test_a_side_that_ends_between_a_stream_and_the_next_answer_spoils_neither() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request() + request())
+    client.asker.begin_stream(200, b"", b"1")
+    client.asker.end_stream(b"2")
+    assert client.connection.eof_received()  # in the same turn: the next request has not begun
+    client.loop.run()
+    desk.works[1].answer(b"after")
+    client.loop.run()
+    finals = [answer for answer in client.answers if answer.status != 100]
+    assert [answer.body for answer in finals] == [b"12", b"after"]
+    assert client.lost
+
+
 @pytest.mark.parametrize("begun", [False, True], ids=["before its answer", "in its stream"])
 def test_a_client_that_has_gone_is_found_out_within_two_probes_while_nothing_else_is_sent(*, begun: bool) -> None:
     desk = Desk(holds=True)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation
-from gateway.http.answers import LARGE_BYTES
+from gateway.http.answers import GO_ON, LARGE_BYTES
 from gateway.http.connection import LATER_BYTES, MAX_WAITING, MAX_WAITING_BODY_BYTES
 from tests.gateway.http.asked import (
     HTTP10_EXPECT,
@@ -97,6 +97,21 @@ def test_a_body_that_takes_long_to_read_begins_in_a_turn_of_its_own_and_in_its_p
     assert [len(one.body) for one in desk.seen] == [len(LARGE), 0]
     assert client.transport.reading
     assert len(client.answers) == 2
+
+
+def test_a_100_for_the_next_one_waits_for_the_answer_of_what_begins_in_that_turn() -> None:
+    desk = Desk(ROOM, holds=True)
+    client = Client(desk)
+    second = request(body=b"2", fields=b"expect: 100-continue\r\n")
+    client.connection.data_received(request(body=LARGE) + second[:-1])
+    client.loop.run()
+    assert client.transport.out == b""
+    desk.works[0].answer()
+    client.loop.run()
+    assert [answer.status for answer in read_answers(client.transport.out.removesuffix(GO_ON))] == [200]
+    client.send(second[-1:])
+    desk.works[1].answer()
+    assert [answer.status for answer in client.answers] == [200, 100, 200]
 
 
 def test_whoever_leaves_before_that_turn_has_asked_for_nothing() -> None:
