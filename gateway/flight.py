@@ -143,14 +143,15 @@ class Flight(Owner, Opening, Work):
         route.budget.deposit()
         if self.deadlines is not None:
             facts.deadline_s = due_s(self.deadlines, self.received_s)
-        endpoint = choose(route, facts, self.received_s, self._rng)
+        now = clock.monotonic() if self.preparing else self.received_s
+        endpoint = choose(route, facts, now, self._rng)
         if endpoint is None:
-            self._waiting = self._room.hold(self, serving, self.received_s)
-        elif self._room.busy or facts.deadline_s is not None or is_full(endpoint, facts, route, self.received_s):
+            self._waiting = self._room.hold(self, serving, now)
+        elif self._room.busy or facts.deadline_s is not None or is_full(endpoint, facts, route, now):
             self._serving = None
-            self._waiting = self._room.enter(self, serving, endpoint, self.received_s)
+            self._waiting = self._room.enter(self, serving, endpoint, now)
         else:
-            self.send(endpoint, self.received_s)
+            self.send(endpoint, now)
 
     def called(self, serving: Serving, endpoint: Endpoint, waited_s: float, now: float) -> None:
         """There is room for it at this endpoint, of the fleet of now."""
@@ -309,7 +310,10 @@ class Flight(Owner, Opening, Work):
         return own_headers(named, self.facts.assignment, self.attempt, len(self.attempts), overhead_s)
 
     def commented(self) -> bool:
-        return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
+        attempt, prompt = self.attempt, self._prompt
+        return (
+            attempt is not None and prompt is not None and attempt.hold_prompt(self._settlement.held, prompt.kept_bytes)
+        )
 
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.
@@ -320,7 +324,12 @@ class Flight(Owner, Opening, Work):
         if self.continuation is not None:
             self.continuation.committed()
             if self.continuation.keeps:
+                self._prompt = None  # which it has
                 return
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Nobody will be asked again: nothing of the prompt is needed."""
         if self.prompt_bytes >= LARGE_BYTES:
             self.lost_tokens = let_go_tokens(self, self.attempt)
         self._prompt = None

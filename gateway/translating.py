@@ -111,6 +111,11 @@ class Understood(_Reading[ChatRequest]):
             unreadable_param=self.param,
         )
 
+    @property
+    def written_bytes(self) -> int:
+        """Of the bodies that are kept of it."""
+        return sum(map(len, self._written.values()))
+
     def write(self, target: SentAs) -> Generator[int, None, None]:
         """Write it in turns (`engines.wire.writing`), for whoever is sent the same. What cannot be written is not: that
         is told when it should be sent."""

@@ -1,6 +1,6 @@
-"""Prompts that are kept although something has left: of streams that have sent nothing but comments so far, and of
-those that go on elsewhere when their engine dies (`gateway.continuation`), with what was said of them. So are bodies of
-requests that wait for an adapter (`gateway.adapters`).
+"""Prompts, with what was written of them, that are kept although something has left: of streams that have sent nothing
+but comments so far, and of those that go on elsewhere when their engine dies (`gateway.continuation`), with what was
+said of them. So are bodies of requests that wait for an adapter (`gateway.adapters`).
 
 Some providers (OpenRouter: `: OPENROUTER PROCESSING`) send comments for as long as they look for a server, and perhaps
 an error after them. Until the first real event another engine can answer in their place, which takes the prompt. How

@@ -137,6 +137,19 @@ class Prompt:
             samples.take(replica, route.name, self._path, self.body, facts.prefix)
 
     @property
+    def kept_bytes(self) -> int:
+        """Of its body, and of those that were written of it."""
+        written, read = self._written, self._read
+        size = len(self.body)
+        if written is not None:
+            size += len(written[4])
+        return size if read is None else size + read.written_bytes
+
+    def let_go_written(self) -> None:
+        """What was read and written of its body is needed no more, or seldom."""
+        self._written = self._read = self._read_unary = None
+
+    @property
     def asked_usage(self) -> bool:
         """Whether the usage event is the client's: it asked for it, or every stream of its format has one."""
         return not self._with_options or self._envelope.asks_usage

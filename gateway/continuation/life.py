@@ -62,6 +62,9 @@ class Continued(Protocol):
         """One more attempt, with another prompt, in the fleet of now."""
 
     def committed(self) -> None: ...
+    def let_go(self) -> None:
+        """Nobody will be asked again."""
+
     def fail(self, failure: Failure) -> None: ...
 
 
@@ -79,7 +82,8 @@ class Continuation:
     ) -> None:
         """`serving` is what the answering attempt was sent by, `find` names that of the moment."""
         self._flight = flight
-        self._prompt = prompt
+        self._prompt: Prompt | None = None
+        """While it is kept."""
         self._settlement = settlement
         self._find = find
         self._rng = rng
@@ -99,6 +103,7 @@ class Continuation:
         """How often it was continued."""
         self._why_not = "transforms" if serving.event_transforms else why_not(self._operation, prompt.body)
         if not self._why_not:
+            self._prompt = prompt
             self._hold(len(prompt.body) + RAW_BYTES)
 
     @property
@@ -116,18 +121,25 @@ class Continuation:
     def _let_go(self) -> None:
         self._settlement.held.release(self._held_bytes)
         self._held_bytes = 0
+        self._prompt = None
         self._said = Said()
 
     # -- while the answer passes ---------------------------------------------------------------------------------------
 
     def note(self, events: list[bytes]) -> None:
         """These leave now."""
-        if self._held_bytes and self._said.take(events):
-            known = self._held_bytes - len(self._prompt.body) - RAW_BYTES
+        prompt = self._prompt
+        if prompt is not None and self._said.take(events):
+            known = self._held_bytes - len(prompt.body) - RAW_BYTES
             self._hold(self._said.text_bytes - known)
+            if not self._held_bytes:
+                self._flight.let_go()
 
     def committed(self) -> None:
         """Something of the attempt that answers leaves."""
+        if self._prompt is not None:
+            self._prompt.let_go_written()
+        self._next = None
         if self._under_way:
             self._under_way = False
             self._settlement.continued(self._flight.model, "continued")
@@ -152,7 +164,8 @@ class Continuation:
         return not why_not
 
     def _go_on(self, attempt: Attempt, failure: Failure) -> str:
-        if self._why_not:
+        prompt = self._prompt
+        if self._why_not or prompt is None:
             return self._why_not
         if self.count >= self._most:
             return "again"
@@ -164,7 +177,7 @@ class Continuation:
         if said.finished:
             return "finished"
         made = self._made(attempt)
-        body = continued(self._operation, self._prompt.body, said.text, self._tokens + made)
+        body = continued(self._operation, prompt.body, said.text, self._tokens + made)
         if body is None:
             return "length"
         now = clock.monotonic()
@@ -183,7 +196,7 @@ class Continuation:
             flight.reply.flush()
         self._leave(attempt, made, now)
         self._failure = failure
-        self._next = self._prompt.with_body(flight.operation, body)
+        self._next = prompt.with_body(flight.operation, body)
         log.info(
             "stream_continued",
             model=flight.model,

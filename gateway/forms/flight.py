@@ -55,7 +55,3 @@ class FormFlight(ExplainedFlight):
         super().__init__(incoming, here, explainer, FormPrompt(incoming, form))
         self.facts.prompt_tokens = self.tokens.prompt_tokens(form.weight_bytes)
         self.prompt_bytes = form.weight_bytes
-
-    def commented(self) -> bool:
-        held = self._settlement.held
-        return self.attempt is not None and self.attempt.hold_prompt(held, len(self.request.body))

@@ -248,6 +248,27 @@ def test_the_time_that_turns_take_is_the_client_s(now: StepClock) -> None:
     flight.client_gone()
 
 
+def test_a_client_whose_time_is_over_before_the_last_turn_is_told_and_nobody_is_asked(now: StepClock) -> None:
+    bench = translating(InTurns(), clock=now)
+    _, client = bench.begin(messages=MANY, deadlines=Deadlines(total_s=5.0))
+    while bench.loop.turn():
+        now.now_s += 1.0
+    assert (bench.calls, bench.outstanding(), len(bench.ledger.settled)) == ([], {}, 1)
+    assert (client.status, "within the time" in client.error["message"]) == (503, True)
+
+
+def test_what_was_written_is_held_with_the_prompt_behind_comments() -> None:
+    bench = translating(InTurns())
+    flight, _ = bench.begin(messages=MANY)
+    turned(bench)
+    (call,) = bench.calls
+    call.head()
+    call.read(b": processing\n\n")
+    assert bench.ledger.held.bytes == len(flight.request.body) + len(call.body)
+    flight.client_gone()
+    assert bench.ledger.held.bytes == 0
+
+
 def test_what_cannot_be_written_is_told_once() -> None:
     bench = translating(gemini.EGRESS)
     result = {"role": "tool", "tool_call_id": "nobody's", "content": "x"}

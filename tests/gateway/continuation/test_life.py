@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import sys
 from typing import Any
 
 import pytest
@@ -303,6 +304,51 @@ def test_what_is_said_may_outgrow_the_room_and_is_then_let_go() -> None:
     assert bench.ledger.held.bytes == 0
     bench.calls[0].failed(DIED)
     ends_in_an_error(bench, client, "memory")
+
+
+ONLY_HERE = 2
+"""References to what a test alone knows: its own, and the call's that counts them."""
+
+
+@pytest.mark.parametrize("unfit", [{"n": 2}, {"user": "x" * HELD_BYTES}], ids=["cannot go on", "no room"])
+def test_a_prompt_that_is_of_no_use_is_let_go_with_the_first_byte(unfit: dict[str, Any]) -> None:
+    bench = Bench(StepClock(), 2, continuations=1)
+    flight, _ = bench.begin(messages=HELLO, **unfit)
+    prompt = flight._prompt
+    bench.calls[0].head()
+    bench.calls[0].read(*words("One"))
+    assert (sys.getrefcount(prompt), flight.request.body) == (ONLY_HERE, b"")
+    flight.client_gone()
+
+
+def test_a_prompt_is_let_go_with_what_is_said_when_that_outgrows_the_room() -> None:
+    bench = Bench(StepClock(), 2, continuations=1)
+    flight, _ = bench.begin(messages=HELLO)
+    prompt = flight._prompt
+    bench.calls[0].head()
+    bench.calls[0].read(*words("One"))
+    assert prompt is not None
+    assert prompt.kept_bytes == len(prompt.body) == len(flight.request.body)
+    bench.calls[0].read(*words(*["word " * 40] * 1000)[1:])
+    assert (sys.getrefcount(prompt), flight.request.body) == (ONLY_HERE, b"")
+    flight.client_gone()
+
+
+def test_the_prompt_of_the_second_engine_is_let_go_with_its_first_byte() -> None:
+    bench = Bench(StepClock(), 3, continuations=2)
+    flight, client = bench.begin(messages=HELLO)
+    bench.calls[0].head()
+    bench.calls[0].read(*words("One"))
+    bench.calls[0].failed(DIED)
+    prompt = flight._prompt
+    bench.calls[1].head()
+    bench.calls[1].read(*words(" two"))
+    assert sys.getrefcount(prompt) == ONLY_HERE
+    bench.calls[1].failed(DIED)
+    bench.calls[2].head()
+    bench.calls[2].done(*words(" three"), *finish())
+    assert text_of(told(client)) == "One two three"
+    assert bench.outstanding() == {}
 
 
 # -- more than one death -----------------------------------------------------------------------------------------------
