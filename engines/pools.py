@@ -62,13 +62,16 @@ class Contexts:
     def prepare(self, trusts: Iterable[Trust]) -> None:
         """Make what is missing, and anew what rests on a file whose content has changed.
 
-        Raises OSError, ssl.SSLError among them, or ValueError for a file that cannot be used.
+        Raises ValueError, which names them, for files that cannot be used.
         """
         for trust in set(trusts):
-            content = b"".join([_fingerprint(name) for name in trust.files])
-            known = self._made.get(trust)
-            if known is None or known[0] != content:
-                self._made[trust] = content, _context(trust)
+            try:
+                content = b"".join([_fingerprint(name) for name in trust.files])
+                known = self._made.get(trust)
+                if known is None or known[0] != content:
+                    self._made[trust] = content, _context(trust)
+            except (OSError, ValueError) as error:
+                raise ValueError(_unusable(trust, error)) from None
 
     def get(self, trust: Trust) -> ssl.SSLContext:
         """The context of `trust`. Raises as `prepare` does, when it must be made first."""
@@ -104,11 +107,10 @@ class RotatedContext:
         """It, as the files are now; in another thread, for it reads them. Raises ValueError where there is none yet."""
         try:
             self._contexts.prepare((self._trust,))
-        except (OSError, ValueError) as error:
-            files = " and ".join(self._trust.files) or "the authorities of the system"
-            why = f"{files} cannot be used: {getattr(error, 'strerror', None) or error}"
+        except ValueError as error:
+            why = str(error)
             if not self._made:
-                raise ValueError(why) from None
+                raise
             if why != self._refused:
                 self._refused = why
                 log.warning("certificates_refused", of=self._of, why=why)
@@ -164,6 +166,15 @@ class Pools:
     def __len__(self) -> int:
         """How many servers somebody has a pool of."""
         return len(self._pools)
+
+
+def _unusable(trust: Trust, error: OSError | ValueError) -> str:
+    files = " and ".join(trust.files) or "the authorities of the system"
+    why = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, ssl.SSLError):  # OpenSSL's own words: "no certificate or crl found", or nothing but "PEM lib"
+        named = (error.reason or "").lower().replace("_", " ")
+        why = named or "no PEM file with what it should hold"
+    return f"{files} cannot be used: {why}"
 
 
 def _context(trust: Trust) -> ssl.SSLContext:

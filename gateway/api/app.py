@@ -7,7 +7,7 @@ whichever worker is asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -117,7 +117,7 @@ def control_app(gateway: Shown) -> Starlette:
 
     async def model(request: Request) -> Response:
         principal = caller(request)
-        name = request.path_params["name"]
+        name = request.path_params["name"].removesuffix("/")
         catalog = gateway.catalog
         served = (name in catalog.models or wildcard_of(name, catalog.models)) and not is_wildcard(name)
         if not served or not principal.may_use(name):
@@ -179,17 +179,13 @@ def control_app(gateway: Shown) -> Starlette:
         settings = gateway.settings
         return Served(bool(settings.auth.keys), settings.server.metrics, settings.admin is None)
 
+    probes = (("health", health), ("ready", ready), ("metrics", metrics))
     app = Starlette(
         routes=[
-            *about_routes(usable, served),
-            Route("/v1/models", models, methods=["GET"]),
-            Route("/v1/models/", models, methods=["GET"]),
-            Route("/v1/models/{name:path}", model, methods=["GET"]),
-            *(Route(f"{azures}/models", models, methods=["GET"]) for azures in AZURES),
-            *(Route(f"{azures}/models/{{name:path}}", model, methods=["GET"]) for azures in AZURES),
-            Route("/health", health, methods=["GET"]),
-            Route("/ready", ready, methods=["GET"]),
-            Route("/metrics", metrics, methods=["GET"]),
+            *_with_slash(about_routes(usable, served)),
+            *_with_slash(Route(f"{base}/models", models, methods=["GET"]) for base in ("/v1", *AZURES)),
+            *(Route(f"{base}/models/{{name:path}}", model, methods=["GET"]) for base in ("/v1", *AZURES)),
+            *_with_slash(Route(f"/{name}", each, methods=["GET"]) for name, each in probes),
             Route("/admin/{path:path}", admin, methods=ADMIN_METHODS),
             Route("/v1/feedback", admin, methods=["POST"]),
         ],
@@ -197,6 +193,14 @@ def control_app(gateway: Shown) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _with_slash(routes: Iterable[Route]) -> Iterator[Route]:
+    """Each of these, and the same with a slash at its end, which people and base URLs add."""
+    for route in routes:
+        yield route
+        if route.path != "/":
+            yield Route(f"{route.path}/", route.endpoint, methods=["GET"])
 
 
 class _Parts(Response):

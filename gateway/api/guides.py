@@ -43,6 +43,8 @@ async def guide(request: Request) -> Response:
     name = request.path_params["guide"]
     docs = folder()
     there = sorted(path.name for path in docs.glob("*.md"))
+    if f"{name}.md" in there:
+        name += ".md"
     if name not in there:
         listed = f"; there is {', '.join(there)}" if there else ": this installation has none"
         raise Failure("not_found", f"there is no guide {name[:64]!r}{listed}")

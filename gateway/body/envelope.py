@@ -7,7 +7,7 @@ is opened one level deep, its values left as raw bytes, and closed again; a larg
 from __future__ import annotations
 
 import re
-from codecs import utf_8_decode
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, utf_8_decode
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +35,8 @@ from routing.facts import Needs
 DEPTH = "the JSON is nested too deeply"
 NO_MODEL: Final = "`model` is missing; name one of the models that GET /v1/models lists"
 """Said of a body that can be read, but for this."""
+MARKED: Final = "the body begins with a byte order mark; send it as UTF-8 without one"
+"""As editors and shells on Windows write files, which curl then sends as they are."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -123,6 +125,8 @@ def parse(body: bytes) -> Envelope:
         where = "" if "(byte " in str(error) else f" (byte {len(body)})"
         if lone_surrogates.too_many(body):
             where += _UNREAD_HALVES
+        if body.startswith(BOM_UTF8):
+            raise Failure("invalid_json", MARKED) from None
         raise Failure("invalid_json", f"the body is not valid JSON: {error}{where}") from None
     except RecursionError:
         raise Failure("invalid_json", DEPTH) from None
@@ -147,6 +151,8 @@ def _check_text(body: bytes) -> None:
             _, read = utf_8_decode(view[at : at + _PIECE_BYTES], "strict", at + _PIECE_BYTES >= size)
             at += read
     except UnicodeDecodeError as error:
+        if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise Failure("invalid_json", MARKED) from None
         raise Failure("invalid_json", f"the body is not valid UTF-8 at byte {at + error.start}") from None
 
 

@@ -24,7 +24,12 @@ def register(app: typer.Typer) -> None:
 
 def check_config(file: ConfigFile) -> None:
     """Report every error of a configuration at once, each with its key and what would be right."""
+    from gateway.cli.pem_files import unusable
+    from gateway.settings import ConfigError, format_problems
+
     loaded = _load(file)
+    if problems := tuple(unusable(loaded.settings)):
+        end(format_problems(ConfigError(problems, str(file))), 1)
     for notice in loaded.notices:
         print(f"note: {notice}")
     counts = [(len(loaded.settings.engines), "engine"), (len(loaded.settings.models), "model")]

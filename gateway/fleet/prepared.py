@@ -39,8 +39,8 @@ class Prepared:
 def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prepared:
     """Look the prices of a configuration up and make its TLS contexts.
 
-    `before` is what is in use: prices that are the same stay the same objects. Raises ValueError or OSError for a file
-    of authorities that cannot be used.
+    `before` is what is in use: prices that are the same stay the same objects. Raises ValueError for a file of
+    authorities that cannot be used.
     """
     settings = loaded.settings
     if before is not None and before.settings.prices == settings.prices:

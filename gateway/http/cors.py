@@ -27,6 +27,8 @@ _MAY_STRAY: Final = re.compile(
     rb"/(v1(?!/feedback)|chat|completions|embeddings|responses|messages|models)(/[a-z0-9_/]+)?"
 ).fullmatch
 """Where a wrong base URL leads, in letters that mean themselves: nothing that operates the gateway is there."""
+_USUAL_PORTS: Final = (("https://", ":443"), ("http://", ":80"))
+"""Which browsers leave out (RFC 6454 section 6.2)."""
 _NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}").fullmatch
 
 
@@ -35,19 +37,22 @@ class Cors:
 
     def __init__(self, origins: Iterable[str]) -> None:
         """`*` is any."""
-        self._origins = frozenset(origin.rstrip("/").lower().encode() for origin in origins)
+        self._origins = frozenset(_as_sent(origin).encode() for origin in origins)
         self._any = b"*" in self._origins
 
     def allows(self, origin: bytes | None) -> bool:
         """Whether pages of this Origin may."""
         return origin is not None and (self._any or origin.lower() in self._origins)
 
-    def covers(self, request: Request) -> bool:
+    def covers(self, path: bytes, fields: Mapping[bytes, bytes]) -> bool:
         """Whether this asks from another page for what such a page may ask for, if its origin is one of ours."""
-        path = request.path
-        return b"origin" in request.fields and (
+        return b"origin" in fields and (
             path in PATHS or _MODELS(path) is not None or detour(path) is not None or _is_stray(path)
         )
+
+    def lines_of(self, path: bytes, fields: Mapping[bytes, bytes]) -> bytes:
+        """The header lines of what a request for this path is refused with, as of `lines`."""
+        return self.lines(fields) if self.covers(path, fields) else b""
 
     def lines(self, fields: Mapping[bytes, bytes]) -> bytes:
         """The header lines of an answer to a request with these headers; empty where its origin may not read it."""
@@ -59,6 +64,14 @@ class Cors:
             shown,
             EXPOSED,
         )
+
+
+def _as_sent(origin: str) -> str:
+    origin = origin.lower()
+    for scheme, port in _USUAL_PORTS:
+        if origin.startswith(scheme):
+            return origin.removesuffix(port)
+    return origin
 
 
 def _is_stray(path: bytes) -> bool:

@@ -32,6 +32,10 @@ _MOST_LETTERS: Final = 64
 _OPERATION: Final = re.compile(
     r"/(chat/completions|completions|embeddings|responses|messages|rerank|score|models|audio/[a-z]+)(?=/|$)"
 )
+_ELSEWHERE: Final = re.compile(
+    r"/(?:api|openai|V1)(?:/v1)?/(?:chat/completions|completions|embeddings|responses|models)$"
+)
+"""Where other gateways have it, in whose place this one was put."""
 _ANTHROPICS: Final = re.compile(r"/v1/messages(/count_tokens|/batches)?$")
 
 
@@ -96,4 +100,6 @@ def right_base_url(path: str, host: str, scheme: str = "http") -> str:
         return f"the base URL lacks /v1: it should be {base}"
     if len(_OPERATION.findall(text)) > 1:
         return f"the base URL holds the path of a request: it should be {base}"
+    if _ELSEWHERE.match(text):
+        return f"the base URL should be {base}"
     return ""

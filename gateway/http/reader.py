@@ -346,10 +346,10 @@ class RequestReader:
         if authority is not None:
             fields[b"host"] = authority
             headers = [(name, authority if name == b"host" else value) for name, value in headers]
-        self._body.begin(length)
         keep_alive = parser.should_keep_alive()
         request = Request(client, method, version, path, query, headers, fields, b"", keep_alive)
         self._request = request
+        self._body.begin(length)  # if it is refused, who asked is known
         self._target = b""
         self._offered = parser.should_upgrade()
         self.stage = BODY

@@ -107,16 +107,12 @@ class Reception(Handler):
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
         cors = self.cors
-        covered = cors is not None and cors.covers(request)  # nothing else is any other page's business
+        covered = cors is not None and cors.covers(request.path, request.fields)  # nothing else is another page's
         lines = cors.lines(request.fields) if cors is not None and covered else b""
         if lines:
             request.connection = CorsClient(request.connection, lines)
         keyring = self.configured.snapshot.keyring
-        try:
-            visit.admit(request, keyring, length=length, over_unix=over_unix, cors=cors, covered=covered)
-        except Failure as failure:
-            failure.more += lines  # or the page could not read why
-            raise
+        visit.admit(request, keyring, length=length, over_unix=over_unix, cors=cors, covered=covered)
 
     def still_admits(self, keyring: Keyring) -> bool:
         dispatcher = self.dispatcher
@@ -143,4 +139,6 @@ class Reception(Handler):
         record_id = dispatcher.ids.next(clock.monotonic())
         request_id = dispatcher.id_of(fields, record_id)
         self._accounting.turned_away(failure, path, request_id, record_id)
+        if self.cors is not None:
+            failure.more += self.cors.lines_of(path, fields)  # or the page could not read why
         return request_id, record_id

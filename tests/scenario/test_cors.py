@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.http.cors import Cors
 from gateway.settings import ConfigError, load_settings
 from tests.scenario.gateway import HELLO, one_model, running_gateway
 from tests.scenario.upstream import plain, running_upstream
@@ -71,6 +72,39 @@ async def test_without_keys_asking_first_is_no_request_either_and_lets_no_page_i
         assert ([], 0) == (gateway.records.all, (await gateway.metrics()).value("penstock_requests_total"))
         foreign = await gateway.http.options("/v1/models", headers={**asked, "host": "evil.example"})
         assert (403, "foreign_host") == (foreign.status_code, foreign.json()["error"]["code"])
+
+
+async def test_a_page_reads_that_its_body_is_too_large() -> None:
+    async with running_gateway(one_model("http://127.0.0.1:9", limits={"body_bytes": 1024}, **CORS)) as gateway:
+        said = {}
+        for origin in (APP, "https://evil.example"):
+            said[origin] = await gateway.http.post(
+                "/v1/chat/completions",
+                content=b" " * 1025,
+                headers={"origin": origin, "x-request-id": "of-the-page"},
+            )
+    assert [(answer.status_code, allowed(answer)) for answer in said.values()] == [(413, APP), (413, None)]
+    assert said[APP].headers["x-request-id"] == "of-the-page"
+    assert len(said[APP].headers.get_list("access-control-allow-origin")) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://App.example:443", "https://app.example"),
+        ("http://app.example:80", "http://app.example"),
+        ("https://app.example:8443", "https://app.example:8443"),
+        ("tauri://localhost", "tauri://localhost"),
+        ("app://obsidian.md", "app://obsidian.md"),
+        ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
+    ],
+)
+def test_an_origin_is_one_that_clients_send(written: str, sent: str) -> None:
+    text = FILE.format(origins=f'["{written}"]', auth="")
+    cors = Cors(load_settings(text, {}).settings.server.cors.origins)
+    assert cors.allows(sent.encode())
+    for other in (f"{sent}:444", sent.replace("://", "://x"), f"{sent}/", "null", ""):
+        assert not cors.allows(other.encode())
 
 
 WRONG = [

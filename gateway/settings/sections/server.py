@@ -19,8 +19,8 @@ class Tls(Section):
 
 
 def _origin(value: str) -> str:
-    if value != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]{1,255}", value):
-        raise wrong('should be an origin, such as https://app.example.com, or "*"')
+    if value != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}://[A-Za-z0-9.\[\]:_-]{1,255}", value):
+        raise wrong('should be an origin, such as https://app.example.com or tauri://localhost, or "*"')
     return value
 
 

@@ -151,11 +151,19 @@ def test_one_context_is_made_for_each_trust_and_another_only_when_its_file_has_c
 
 
 def test_a_file_of_authorities_that_cannot_be_read_is_refused() -> None:
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(ValueError, match=r"/nowhere/ca\.pem cannot be used: (?i:no such file)"):
         Contexts().prepare([Trust(ca_file="/nowhere/ca.pem")])
+
+
+def test_files_that_are_no_certificates_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("junk")
+    with pytest.raises(ValueError, match=r"ca\.pem cannot be used: no certificate or crl found$"):
+        Contexts().prepare([Trust(ca_file=str(tmp_path / "ca.pem"))])
+    with pytest.raises(ValueError, match=r"ca\.pem cannot be used: no PEM file with what it should hold$"):
+        Contexts().prepare([Trust(client_cert=str(tmp_path / "ca.pem"))])
 
 
 def test_authorities_that_become_a_pipe_hold_no_thread(tmp_path: pathlib.Path) -> None:
     os.mkfifo(tmp_path / "ca.pem")
-    with pytest.raises(OSError, match=r"it is not a regular file.*ca\.pem"):
+    with pytest.raises(ValueError, match=r"ca\.pem cannot be used: it is not a regular file"):
         Contexts().prepare([Trust(ca_file=str(tmp_path / "ca.pem"))])

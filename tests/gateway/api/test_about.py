@@ -75,7 +75,7 @@ async def test_the_front_page_links_to_the_guides_that_are_there(
     none = await gateway.http.get("/docs/../README.md")
     assert none.status_code == 404
     assert (await gateway.http.get("/docs/..%2FREADME.md")).status_code == 404
-    for name in ("nope.md", "clients"):
+    for name in ("nope.md", "client"):
         none = await gateway.http.get(f"/docs/{name}")
         assert (none.status_code, "; there is README.md, " in none.json()["error"]["message"]) == (404, True), name
     assert guides.links(tmp_path) == []
@@ -185,6 +185,22 @@ async def test_a_trailing_slash_works(gateway: Gateway) -> None:
     assert (await gateway.http.get("/v1/models/")).json() == (await gateway.http.get("/v1/models")).json()
     answer = await gateway.http.post("/v1/chat/completions/", json={"model": "nope", "messages": []})
     assert answer.json()["error"]["code"] == "model_not_found"
+    for path in ("/v1/models/chat-small", "/openai/models", "/docs", "/openapi.json", "/health", "/ready"):
+        with_slash = await gateway.http.get(f"{path}/", headers=BROWSER)
+        assert (200, (await gateway.http.get(path, headers=BROWSER)).text) == (with_slash.status_code, with_slash.text)
+    assert (await gateway.http.get("/metrics/")).status_code == 200
+
+
+async def test_a_guide_is_found_without_its_ending_and_nothing_beside_the_guides(gateway: Gateway) -> None:
+    guide = (await gateway.http.get("/docs/clients.md")).text
+    for path in ("/docs/clients", "/docs/clients/", "/docs/clients.md/"):
+        assert (await gateway.http.get(path)).text == guide, path
+    for path in ("..", "%2e%2e", "..%2fREADME.md", "%00", "clients.md%00", "../pyproject.toml", "x%3Cscript%3E"):
+        answer = await gateway.http.get(f"/docs/{path}", headers=BROWSER)
+        # httpx itself takes `..` out of a path, which leaves the page of the API or nothing.
+        assert answer.status_code == 404 or "<h1>Penstock" in answer.text, path
+        assert "[project]" not in answer.text
+        assert answer.status_code == 200 or answer.headers["content-type"] == "application/json"
 
 
 async def test_azures_way_names_the_model_in_the_path_and_its_key_in_its_own_header(gateway: Gateway) -> None:

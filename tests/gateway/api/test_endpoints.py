@@ -127,7 +127,7 @@ async def test_an_unknown_model_is_a_404_with_the_nearest_name_first(gateway: Ga
         "/v1/models/%00",
         "/v1/models/%ff%fe",
         "/v1/models/%",
-        "/v1/models/chat-small/",
+        "/v1/models/chat-small//",
         "/v1/models/%22%3E%3Cscript%3E",
         "/v1/models/" + "x" * 20_000,
     ],

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import trustme
 from typer.testing import CliRunner
 
 from gateway import version
@@ -137,6 +138,36 @@ def test_a_good_file_is_ok_and_a_bad_one_says_its_key(tmp_path: Path) -> None:
     bad.write_text("server: {prot: 1}\n")
     code, said = run("check-config", str(bad))
     assert (code, "server.prot" in said) == (1, True)
+
+
+def test_certificates_and_authorities_that_cannot_be_used_are_found(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    pair = authority.issue_cert("localhost")
+    pair.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    pair.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    trustme.CA().issue_cert("localhost").private_key_pem.write_to_path(str(tmp_path / "other.pem"))
+    (tmp_path / "junk.pem").write_text("junk")
+    file = tmp_path / "penstock.yaml"
+
+    def check(cert: str, key: str, ca: str) -> tuple[int, str]:
+        pem = f"{{cert: {tmp_path}/{cert}.pem, key: {tmp_path}/{key}.pem}}"
+        file.write_text(
+            f"server: {{tls: {pem}}}\nadmin: {{listen: '127.0.0.1:0', tls: {pem}}}\n"
+            f"engines: {{v: {{kind: vllm, replicas: [{{url: 'https://h'}}], ca_file: {tmp_path}/{ca}.pem}}}}\n"
+            "models: {m: {targets: [{engine: v, model: m}]}}\n"
+        )
+        return run("check-config", str(file))
+
+    code, said = check("cert", "key", "ca")
+    assert (code, "ok, 1 engine" in said) == (0, True)
+    code, said = check("cert", "other", "junk")
+    assert (code, said.startswith(f"{file}: 3 problems\n")) == (1, True)
+    assert "  server.tls\n    the certificate or key cannot be used: " in said
+    assert "  admin.tls\n    the certificate or key cannot be used: " in said
+    assert f"  engines.v\n    {tmp_path}/junk.pem cannot be used: no certificate or crl found" in said
+    code, said = check("junk", "key", "ca")
+    assert (code, "cert should be a PEM file with the certificate" in said) == (1, True)
 
 
 def test_a_printed_configuration_is_in_full() -> None:
