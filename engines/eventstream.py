@@ -62,6 +62,11 @@ def whole_messages(data: bytes | bytearray, start: int = 0) -> int:
     return end
 
 
+def payload_start(message: bytes | bytearray) -> int:
+    """Where the payload of a message begins, which has its lengths at least."""
+    return _PRELUDE + int.from_bytes(message[4:8], "big")
+
+
 def decode(block: bytes) -> list[Message]:
     """The messages of a block of whole ones. Raises Damaged."""
     messages = []

@@ -61,20 +61,20 @@ class Counting:
     """Counts the values of a JSON document that comes in pieces, and stops once there are more than `most`.
 
     Counted is what begins one, outside of texts: a comma, brace or bracket. `marks` says what else is counted. Of what
-    is no JSON, any count.
+    is no JSON, any count. `start`: so many bytes before the document are no part of it.
     """
 
     __slots__ = ("_count", "_escaped", "_inside", "_most", "_others", "at")
 
-    def __init__(self, most: int, marks: bytes = VALUES) -> None:
+    def __init__(self, most: int, marks: bytes = VALUES, start: int = 0) -> None:
         self._most = most
         self._others = _OTHERS[marks]
         self._count = 0
         self._inside = False  # a text
         self._escaped = False
         """Whether the next byte has its backslash in the piece before."""
-        self.at = 0
-        """How many bytes have been counted."""
+        self.at = start
+        """How many bytes have been counted, and those before the document."""
 
     @property
     def over(self) -> bool:

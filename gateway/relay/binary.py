@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engines.eventstream import Damaged, whole_messages
+from engines.eventstream import Damaged, payload_start, whole_messages
 from gateway.relay.translated import TranslatedStream
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class BinaryStream(TranslatedStream):
             self._tell(block[at:end])
             at = end
         self._count()
+
+    def _before_json(self, event: bytes | bytearray) -> int:
+        return payload_start(event)  # a byte of a length or a checksum may be a quote
 
     def done(self) -> None:
         if self._judge.over:

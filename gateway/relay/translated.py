@@ -100,8 +100,12 @@ class TranslatedStream(StreamRelay):
         held = self._held
         if held is not None and len(held) > COUNTED_BYTES:
             if self._counting is None:
-                self._counting = Counting(MAX_EVENT_VALUES)
+                self._counting = Counting(MAX_EVENT_VALUES, start=self._before_json(held))
             self._counting.go_on(held)
+
+    def _before_json(self, event: bytes | bytearray) -> int:
+        """How many bytes of an event's beginning are of its framing, and may be anything. A field of SSE is text."""
+        return 0
 
     def _read(self, block: bytes) -> None:
         for event in split(block):
@@ -112,7 +116,9 @@ class TranslatedStream(StreamRelay):
     def _tell(self, event: bytes) -> None:
         """What an event of the engine's says, in the client's format."""
         if len(event) > COUNTED_BYTES:
-            counting, self._counting = self._counting or Counting(MAX_EVENT_VALUES), None
+            counting, self._counting = self._counting, None
+            if counting is None:
+                counting = Counting(MAX_EVENT_VALUES, start=self._before_json(event))
             counting.go_on(event, whole=True)
             if counting.over:
                 message = f"the engine sent an event of over {MAX_EVENT_VALUES} JSON values"

@@ -9,6 +9,7 @@ import pytest
 
 from engines.wire.bulk import MAX_ANSWER_VALUES, MAX_ELEMENTS, MAX_EVENT_VALUES
 from gateway.relay.unary import AT_ONCE_BYTES, LEAST_LISTS, LISTS_EACH, WINDOWS_AT_ONCE
+from tests.engines.wire.translation import streams
 from tests.scenario.gateway import events_of, one_model, running_gateway
 from tests.scenario.upstream import Answer, event, plain, running_upstream, stream
 
@@ -113,6 +114,35 @@ async def test_a_large_event_of_too_many_pieces_ends_its_stream_though_it_comes_
         events = events_of(answer.content)
         assert str(MAX_EVENT_VALUES) in events[-1]["error"]["message"]
         assert len(events) < 5
+
+
+def framed_with_a_quote(text: str) -> bytes:
+    """A message of Bedrock's whose lengths or checksum have a byte that is a quote in JSON."""
+    for more in range(10_000):
+        found = streams.converse("contentBlockDelta", contentBlockIndex=0, delta={"text": text + " " * more})
+        if found[:12].count(b'"') % 2:
+            return found
+    raise AssertionError("no such message")
+
+
+@pytest.mark.parametrize("piece_bytes", [1_000_000, 10_000])
+async def test_what_a_binary_message_has_before_its_json_is_not_counted(piece_bytes: int) -> None:
+    """One in forty large ones was refused for the commas of its text."""
+    large = framed_with_a_quote("," * (3 * MAX_EVENT_VALUES))
+    ends = [
+        streams.converse("messageStop", stopReason="end_turn"),
+        streams.converse("metadata", usage={"inputTokens": 5, "outputTokens": 3}),
+    ]
+    whole = b"".join([streams.converse("messageStart", role="assistant"), large, *ends])
+    pieces = [whole[at : at + piece_bytes] for at in range(0, len(whole), piece_bytes)]
+    async with (
+        running_upstream(Answer(pieces, headers=[("content-type", "application/vnd.amazon.eventstream")])) as upstream,
+        running_gateway(one_model({"kind": "bedrock", "base_url": upstream.url, "api_key": SECRET})) as gateway,
+    ):
+        events = events_of((await gateway.http.post("/v1/chat/completions", json=CHAT | {"stream": True})).content)
+        assert "[DONE]" == events[-1]
+        told = "".join(one["choices"][0]["delta"].get("content") or "" for one in events[:-1])
+        assert 3 * MAX_EVENT_VALUES == told.count(",")
 
 
 async def test_a_large_plain_answer_is_counted_without_what_its_texts_hold() -> None:
