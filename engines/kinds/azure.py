@@ -93,6 +93,10 @@ class AzureEngine(EngineSection):
         return _EVERYWHERE if self.deployment is not None else _EVERYWHERE | {Operation.RESPONSES}
 
     @property
+    def chats_as(self) -> str:
+        return "openai_chat"  # its models are OpenAI's, and refuse the same
+
+    @property
     def price_provider(self) -> str:
         return "azure"
 

@@ -70,6 +70,25 @@ async def test_a_client_of_anthropics_is_translated_for_and_what_a_filter_stops_
     assert (answer.status_code, answer.json()["content"][0]["text"]) == (200, "You said: hi")
 
 
+async def test_what_openais_models_refuse_is_not_sent_to_them_here_either() -> None:
+    """`max_tokens`, and what another model thought."""
+    thoughts = {"type": "thinking", "thinking": "hm", "signature": "of-another"}
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [thoughts, {"type": "text", "text": "so"}]},
+        {"role": "user", "content": "and now?"},
+    ]
+    with azure() as (url, settings):
+        async with running_gateway(settings) as gateway:
+            answer = await gateway.http.post(
+                "/v1/messages", json={"model": "chat", "max_tokens": 50, "messages": turns}
+            )
+            assert answer.status_code == 200, answer.text
+        body = (await seen(url))[0]["body"]
+    assert (50, None) == (body["max_completion_tokens"], body.get("max_tokens"))
+    assert {"role": "assistant", "content": "so"} == body["messages"][1]
+
+
 async def test_a_bad_key_is_not_told() -> None:
     with azure(api_key="another-key-of-azure") as (_, settings):
         async with running_gateway(settings) as gateway:

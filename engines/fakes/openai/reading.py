@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -37,6 +38,12 @@ def ask_chat(request: shapes.ChatCreate) -> Asked:
         raise invalid(
             "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.", "max_tokens"
         )
+    if request.max_tokens is not None and _thinks(request.model):
+        raise invalid(
+            "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
+            "max_tokens",
+        )
     if request.stream_options is not None and not request.stream:
         raise invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
     if request.top_logprobs is not None and not request.logprobs:
@@ -64,6 +71,12 @@ def ask_chat(request: shapes.ChatCreate) -> Asked:
         choices=request.n or 1,
         include_usage=request.stream_options is not None and request.stream_options.include_usage,
     )
+
+
+def _thinks(model: str) -> bool:
+    """Whether it is one of those that reason: `max_tokens` is "not compatible with o-series models"
+    (openai types/chat/completion_create_params.py), nor with those after them."""
+    return re.match(r"gpt-5|o[1-9]", model) is not None
 
 
 def read_completion(body: bytes) -> Asked:
