@@ -53,7 +53,7 @@ def prepared(flight: Prepared, serving: Serving, prompt: Prompt | None, loop: as
     assert prompt is not None
     if len(prompt.body) <= AT_ONCE_BYTES:
         return _changed(flight, serving, prompt)
-    if not serving.request_transforms and not _must_read(flight, serving):
+    if not serving.request_transforms and not _must_read(flight.facts, serving):
         if len(prompt.body) <= LATER_BYTES:
             return True
         flight.preparing = True
@@ -62,6 +62,23 @@ def prepared(flight: Prepared, serving: Serving, prompt: Prompt | None, loop: as
     flight.preparing = True
     loop.call_soon(guarded, flight, partial(_change, flight, serving, prompt, loop))
     return False
+
+
+def turns(facts: RequestFacts, serving: Serving, prompt: Prompt) -> Generator[None, None, None]:
+    """Read and write what no client waits for, and is changed already: whenever this yields a turn should end. It has
+    none for what is small."""
+    if len(prompt.body) <= AT_ONCE_BYTES or not _must_read(facts, serving):
+        return
+    while not prompt.understand(AT_ONCE_ELEMENTS):
+        yield
+    yield
+    left = AT_ONCE_ELEMENTS
+    for elements in prompt.write(_likely(facts, serving)):
+        left -= elements
+        if left <= 0:
+            yield
+            left = AT_ONCE_ELEMENTS
+    yield
 
 
 def _changed(flight: Prepared, serving: Serving, prompt: Prompt) -> bool:
@@ -74,9 +91,9 @@ def _changed(flight: Prepared, serving: Serving, prompt: Prompt) -> bool:
     return refused is None
 
 
-def _must_read(flight: Prepared, serving: Serving) -> bool:
+def _must_read(facts: RequestFacts, serving: Serving) -> bool:
     """Whether somebody wants to know what it asks for."""
-    return any(one.concerns(flight.facts) for one in serving.route.filters if isinstance(one, Takes))
+    return any(one.concerns(facts) for one in serving.route.filters if isinstance(one, Takes))
 
 
 def _change(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
@@ -85,7 +102,7 @@ def _change(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.Ab
         return
     if not _changed(flight, serving, prompt):
         return
-    if _must_read(flight, serving):
+    if _must_read(flight.facts, serving):
         loop.call_soon(guarded, flight, partial(_read_on, flight, serving, prompt, loop))
     else:
         loop.call_soon(guarded, flight, partial(_begin, flight))
@@ -96,7 +113,7 @@ def _read_on(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.A
     if flight.settled:
         return
     if prompt.understand(AT_ONCE_ELEMENTS):
-        writing = prompt.write(_likely(flight, serving))
+        writing = prompt.write(_likely(flight.facts, serving))
         loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop))
     else:
         loop.call_soon(guarded, flight, partial(_read_on, flight, serving, prompt, loop))
@@ -120,9 +137,9 @@ def _begin(flight: Prepared) -> None:
         flight.begin()
 
 
-def _likely(flight: Prepared, serving: Serving) -> list[Upstream]:
+def _likely(facts: RequestFacts, serving: Serving) -> list[Upstream]:
     """One of each target of the first tier in which anybody is there."""
-    speakers = serving.route.speakers.get(flight.facts.operation)
+    speakers = serving.route.speakers.get(facts.operation)
     now = clock.monotonic()
     for pool in () if speakers is None else speakers.pools:
         targets = {(one.engine, one.model): one for one in pool if one.state.available(now)}

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -31,6 +31,7 @@ from engines.registry import KINDS
 from gateway import clock
 from gateway.errors import Failure
 from gateway.experiments.units import unit_of
+from gateway.preparing import turns
 from gateway.relay.transcript import Transcript, Transcripts
 from gateway.shadow.copy import Copy
 from gateway.shadow.record import price, record_of, unreported, usage_of
@@ -174,22 +175,30 @@ class Shadow:
             self._dropped("memory")
         else:
             running.begun += 1
-            shadows.soon(lambda: self._send(flight, body, parsed))
+            sending = self._send(flight, body, parsed)
+            shadows.soon(lambda: self._go_on(sending, len(body)))
 
-    def _send(self, flight: ShadowedFlight, body: bytes, parsed: Envelope) -> None:
+    def _go_on(self, sending: Generator[None, None, str], size: int) -> None:
+        """One turn of a copy that is to be sent. A large one that is sent in another format takes several."""
         running, shadows = self._running, self._shadows
+        reason = "draining"
+        if not shadows.draining:
+            try:
+                next(sending)
+                shadows.soon(lambda: self._go_on(sending, size))
+                return
+            except StopIteration as end:
+                reason = end.value
+            except Exception:  # what was counted of it must be given back
+                log.exception("copy_mistaken", model=self.model)
+                reason = "refused"
         running.begun -= 1
-        try:
-            reason = "draining" if shadows.draining else self._sent(flight, body, parsed)
-        except Exception:  # what was counted of it must be given back
-            log.exception("copy_mistaken", model=self.model)
-            reason = "refused"
         if reason:
-            shadows.books.held.release(len(body))
+            shadows.books.held.release(size)
             self._dropped(reason)
         shadows.look()
 
-    def _sent(self, flight: ShadowedFlight, body: bytes, parsed: Envelope) -> str:
+    def _send(self, flight: ShadowedFlight, body: bytes, parsed: Envelope) -> Generator[None, None, str]:
         """Send a copy; returns why not, or an empty string."""
         serving, shadows, rng = self.serving, self._shadows, self._shadows.rng
         operation, route = flight.operation, self.serving.route
@@ -213,6 +222,8 @@ class Shadow:
             return "refused"
         facts, prompt = copy.facts, copy.prompt
         assert prompt is not None
+        yield from turns(facts, serving, prompt)
+        now = clock.monotonic()
         endpoint, room = choose_with_room(route, facts, now, rng)
         if endpoint is None or not endpoint.state.available(now) or not endpoint.state.breaker.closed:
             return "no_replica"

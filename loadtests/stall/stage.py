@@ -21,6 +21,7 @@ from loadtests.stall.table import Reading
 
 READY_S = 120.0
 EDITS: dict[str, Any] = {"temperature": {"set": 0.5}, "max_tokens": {"max": 512}, "system_prefix": "Be brief."}
+COPIED: dict[str, Any] = {"share": 1, "cost_per_hour_usd": 1e6, "targets": [{"engine": "gemini", "model": "small"}]}
 MODELS, FLEET, REPLICAS = 1000, 300, 64
 
 
@@ -65,6 +66,8 @@ def config(place: Place, backend: str, pieces: str, work: Path, extra: str = "",
         made["models"] |= {name: {"targets": [{"engine": "gemini", "model": name}]} for name in provider.ANSWERS}
         made["models"]["ranks"] = {"targets": [{"engine": "cohere", "model": "ranks"}]}
         made["models"]["edits"] = {"targets": [target], "params": EDITS}
+        made["models"]["copied"] = {"targets": [target], "shadow": COPIED}
+        made["prices"] = {"gemini/small": {"input_usd_per_mtok": 0.1}}
         made["models"]["convs"] = {"targets": [target, target | {"engine": "other"}], "policy": {"name": "session"}}
     elif place is Place.MODELS:
         made["models"] = {f"m{number:04d}": {"targets": [target]} for number in range(MODELS)}

@@ -39,6 +39,7 @@ def rows() -> list[Row]:
         ("edited: many messages", "edits", CHAT, bodies.many_messages, 200),
         ("edited: one long message", "edits", CHAT, bodies.long_message, 200),
         ("edited: too many members", "edits", CHAT, bodies.members, 400),
+        ("copied in another format: an agent's history", "copied", CHAT, bodies.history, 200),
         ("by conversation: many texts", "convs", EMBEDDINGS, bodies.many_texts, 200),
         ("by conversation: many messages", "convs", CHAT, bodies.many_messages, 200),
     ]

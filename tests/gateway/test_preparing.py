@@ -108,6 +108,54 @@ def test_a_large_request_is_copied_when_it_has_been_sent() -> None:
     pair.finish(flight)
 
 
+def shadowed() -> Pair:
+    """A model whose copies are asked in Gemini's format, which is never written at once."""
+    pair = Pair(StepClock())
+    pair.shade = translating(InTurns(), clock=pair.clock)
+    pair.shadow.serving = pair.shade.serving  # type: ignore[misc]
+    return pair
+
+
+def test_a_copy_that_is_asked_in_another_format_is_read_and_written_in_turns() -> None:
+    pair = shadowed()
+    flight = pair.begin(messages=MANY)
+    turns = 0
+    while not pair.shade.calls:
+        assert pair.shadows.of("m").count == 1
+        assert pair.soon
+        pair.turn()
+        turns += 1
+    assert turns > 2 * len(MANY) // AT_ONCE_ELEMENTS
+    (call,) = pair.shade.calls
+    assert call.body == expected_body(gemini.EGRESS)
+    pair.finish(flight)
+
+
+@pytest.mark.parametrize("after", [1, 5, 12])
+def test_a_copy_that_is_read_when_the_gateway_drains_leaves_nothing(after: int) -> None:
+    pair = shadowed()
+    flight = pair.begin(messages=MANY)
+    for _ in range(after):
+        pair.turn()
+    pair.shadows.draining = True
+    pair.turn()
+    assert (pair.soon, pair.shade.calls, pair.counted()) == ([], [], {'dropped_total"draining"}': 1.0})
+    pair.finish(flight)
+
+
+def test_a_mistake_in_a_later_turn_of_a_copy_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = shadowed()
+    flight = pair.begin(messages=MANY)
+
+    def odd(self: Understood, elements: float) -> bool:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(Understood, "go_on", odd)
+    pair.turn()
+    assert (pair.soon, pair.counted()) == ([], {'dropped_total"refused"}': 1.0})
+    pair.finish(flight)
+
+
 def test_the_bytes_that_are_read_at_once_are_few() -> None:
     assert len(b'{"role":"user","content":""},') * 600 > AT_ONCE_BYTES
 

@@ -28,6 +28,8 @@ REFUSED = b'{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}'
 SSE = (("content-type", "text/event-stream"),)
 MPEG = (("content-type", "audio/mpeg"),)
 
+MANY = [{"role": "user", "content": "hello, how are you?"}] * 1000
+
 Ask = Callable[[Gateway], Awaitable[httpx.Response]]
 
 
@@ -70,6 +72,20 @@ WAYS: dict[str, tuple[Callable[[], Any], Ask, int, int]] = {
         lambda: alone(Answer((PARTS.replace(b"hello", b"x" * 600_000),)), of_gemini),
         chats(),
         200,
+        1,
+    ),
+    "over 1 MiB": (lambda: alone(plain()), chats(messages=[{"role": "user", "content": "x" * 1_100_000}]), 200, 1),
+    "translated in turns": (lambda: alone(Answer((PARTS,)), of_gemini), chats(messages=MANY), 200, 1),
+    "translated in turns, streamed": (
+        lambda: alone(Answer((b"data: " + PARTS + b"\n\n",), headers=SSE), of_gemini),
+        chats(messages=MANY, stream=True),
+        200,
+        1,
+    ),
+    "translated in turns, refused": (
+        lambda: alone(Answer((PARTS,)), of_gemini),
+        chats(messages=[*MANY, {"role": "tool", "tool_call_id": "nobody's", "content": "x"}]),
+        400,
         1,
     ),
     "translated, streamed": (
