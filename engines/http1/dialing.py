@@ -41,7 +41,16 @@ OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.
 class Dialer:
     """The way to one origin."""
 
-    __slots__ = ("_attempt_delay_s", "_familiar", "_limits", "_loop", "_resolver", "_slice", "origin")
+    __slots__ = (
+        "_attempt_delay_s",
+        "_familiar",
+        "_limits",
+        "_loop",
+        "_receive_bytes",
+        "_resolver",
+        "_slice",
+        "origin",
+    )
 
     def __init__(
         self,
@@ -49,9 +58,12 @@ class Dialer:
         *,
         limits: Limits = LIMITS,
         attempt_delay_s: float = ATTEMPT_DELAY_S,
+        receive_bytes: int | None = RECEIVE_BUFFER_BYTES,
         look_up: LookUp = look_up,
     ) -> None:
+        """`receive_bytes`: how much the kernel keeps of an answer that nobody reads; None: as much as it sees fit."""
         self.origin = origin
+        self._receive_bytes = receive_bytes
         self._limits = limits
         self._familiar = Familiar()
         self._attempt_delay_s = attempt_delay_s
@@ -138,7 +150,8 @@ class Dialer:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            if self._receive_bytes is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_bytes)
             if family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.sock_connect(sock, address)

@@ -41,6 +41,16 @@ class Lines:
         """What has come since the last line."""
         return b"".join(self._parts)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something is to be taken, or it has ended."""
+        return bool(self._lines) or self.ended
+
+    @property
+    def partial(self) -> bool:
+        """Whether it stands in the middle of a line."""
+        return self._size > 0
+
     def take(self) -> list[bytes]:
         """The lines that have come since this was last called, each with its end, without empty ones."""
         lines, self._lines = self._lines, []

@@ -188,11 +188,8 @@ class Watch(Generic[Seen]):
                 page = self._list_of(await self._api.get(self._path, query))
             except ApiError as error:
                 if error.status == 410 and proceed and not again:
-                    found, proceed, told = (
-                        {},
-                        "",
-                        set(),
-                    )  # the pages of a version that is forgotten by now: from the first again
+                    # The pages are of a version that is forgotten by now: from the first again.
+                    found, proceed, told = {}, "", set()
                     again = True
                     continue
                 raise
@@ -239,12 +236,13 @@ class Watch(Generic[Seen]):
         }
         try:
             self._hasty += 1
-            async for line in self._api.lines(self._path, query):
-                if line:
-                    self._event(line)
-                    self._hasty = self._forgotten = 0
-                if self._forgotten < MOST_HASTY:  # else it may be about to fail as those before it
-                    self._well()
+            async with contextlib.aclosing(self._api.lines(self._path, query)) as lines:  # else it ends some time later
+                async for line in lines:
+                    if line:
+                        self._event(line)
+                        self._hasty = self._forgotten = 0
+                    if self._forgotten < MOST_HASTY:  # else it may be about to fail as those before it
+                        self._well()
             if loop.time() - began_s >= HASTY_S:
                 self._hasty = 0
             elif self._hasty >= MOST_HASTY:

@@ -116,50 +116,75 @@ class _Telling:
     sink: Any
 
     def __init__(self) -> None:
-        self._held: list[bytes] | None = None
+        self._held: list[bytes] = []
+        self._reading = True
+        self.paused = 0
+        """How many times it was held back."""
+        self.aborted = False
 
     @property
     def held(self) -> int:
         """How many pieces wait until they are asked for."""
-        return len(self._held or ())
+        return len(self._held)
 
     def pause(self) -> None:
-        self._held = []
+        self._reading = False
+        self.paused += 1
 
     def resume(self) -> None:
-        held, self._held = self._held or [], None
-        for data in held:
-            self.data(data)
+        self._reading = True
+        self._one()
 
-    def data(self, data: bytes) -> None:
-        if self._held is None:
-            self.sink.data(data)
-        else:
-            self._held.append(data)
+    def data(self, *pieces: bytes) -> None:
+        """They come: one in each turn of the loop, as a socket is read."""
+        if self._reading and not self._held:
+            self.sink.data(pieces[0])
+            pieces = pieces[1:]
+        self._held += pieces
+        asyncio.get_running_loop().call_soon(self._one)
+
+    def _one(self) -> None:
+        if self._reading and self._held:
+            self.sink.data(self._held.pop(0))
+            asyncio.get_running_loop().call_soon(self._one)
 
     def send(self, head: bytes, body: bytes, deadlines: Any, sink: Any) -> _Telling:
         self.sink = sink
         return self
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        self.aborted = True
 
 
-async def test_lines_that_follow_one_soon_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.kubernetes.api.GATHER_S", 0.2)
-    api, pool = Api(ApiPlace("http://api.example"), spawn), _Telling()
+@pytest.fixture
+def pool() -> _Telling:
+    return _Telling()
+
+
+@pytest.fixture
+def stream(pool: _Telling, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The lines of an answer of this pool's."""
+    api = Api(ApiPlace("http://api.example"), spawn)
 
     async def ready(*_: Any) -> Any:
         return pool, b""
 
     monkeypatch.setattr(api, "_ready", ready)
-    stream = api.lines("/", {})
+    return api.lines("/", {})
+
+
+async def test_lines_that_follow_one_soon_are_taken_together(
+    pool: _Telling, stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.kubernetes.api.GATHER_S", 0.2)
     begun = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
     pool.sink.head(200, ())
     pool.data(b"1\n")
     assert (await begun, await anext(stream)) == (b"", b"1\n")
     second = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
     pool.data(b"2\n")
     for _ in range(5):
         await asyncio.sleep(0)
@@ -168,8 +193,52 @@ async def test_lines_that_follow_one_soon_are_taken_together(monkeypatch: pytest
     pool.data(b"3\n")
     assert await second == b"2\n"
     third = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0)
+    for _ in range(3):
+        await asyncio.sleep(0)
     assert third.done()
     assert third.result() == b"3\n"
+    assert pool.paused == 1
     pool.sink.done()
     assert [line async for line in stream] == []
+
+
+async def test_a_burst_is_taken_without_waiting_however_little_is_read_at_once(
+    pool: _Telling, stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading once per gathering time, 64 KiB of a hundred endpoints each, fell behind at 80 events a second."""
+    monkeypatch.setattr("gateway.kubernetes.api.GATHER_S", 3600.0)
+    begun = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    pool.sink.head(200, ())
+    await begun
+    pool.data(*[b"half of ", b"one\n"] * 100)
+    assert [await anext(stream) for _ in range(100)] == [b"half of one\n"] * 100
+    assert pool.paused == 0
+    await stream.aclose()
+
+
+async def test_what_comes_while_lines_are_taken_is_told_before_the_end(pool: _Telling, stream: Any) -> None:
+    begun = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    pool.sink.head(200, ())
+    await begun
+    pool.data(b"1\n")
+    assert await anext(stream) == b"1\n"
+    pool.sink.data(b"2\n")
+    pool.sink.done()
+    assert [line async for line in stream] == [b"2\n"]
+
+
+async def test_who_stops_while_lines_are_gathered_gives_the_connection_up(pool: _Telling, stream: Any) -> None:
+    taking = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    pool.sink.head(200, ())
+    await taking
+    pool.data(b"1\n")
+    await anext(stream)
+    taking = asyncio.ensure_future(anext(stream))
+    while not pool.paused:
+        await asyncio.sleep(0)
+    taking.cancel()
+    await asyncio.wait([taking])
+    assert pool.aborted
