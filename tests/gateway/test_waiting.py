@@ -6,7 +6,6 @@ import pytest
 
 from engines.errors import ConnectFailed
 from engines.model import Deadlines, Operation
-from routing.choosing.filters import Filter
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.model import Endpoint
@@ -273,7 +272,7 @@ def talk(bench: Bench, times: int) -> None:
         bench.loop.fire()
 
 
-class OnlyAt(Filter):
+class OnlyAt:
     """Prompts with pictures go to replica 0 alone."""
 
     def concerns(self, facts: RequestFacts) -> bool:
