@@ -13,7 +13,7 @@ import resource
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 LOOK_S = 5.0
 """A replica that takes longer than two probes to refuse has that said in the log."""
+
+SECOND: Final = (
+    "another gateway uses this data_dir: both keep their records there, and where ramps are is kept by the other alone "
+    "while it runs; give each gateway a data_dir of its own, unless this one takes the other's place"
+)
 
 log = structlog.get_logger()
 
@@ -84,6 +89,8 @@ async def serve(source: Source, begun: Begun, *, started: Callable[[Opened], Non
         raise StartFailed(str(error)) from None
     try:
         if store is not None:
+            if not store.lock.take():
+                log.warning("data_dir_shared", data_dir=settings.data_dir, process=store.lock.holder, what=SECOND)
             await store.start()
             plane.seed(await store.spent(clock.wall()))
         if workers == 1:

@@ -173,10 +173,8 @@ class Plane:
         self._targets = TargetCheck(self._engines.others, self.cards.heard)
         self.experiments = ExperimentControl(self.metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
-        sync, give, data_dir = (
-            (store.sync_releases, store.give, store.data_dir) if store is not None else (None, None, "")
-        )
-        self.releases = JoinedReleases(self.experiments, self.metrics, supervisor.spawn, sync, data_dir)
+        self.releases = JoinedReleases(self.experiments, self.metrics, supervisor.spawn, store)
+        give = store.give if store is not None else None
         self.feedback = Feedback(give, lambda: self.experiments.plans, self.releases.observed, self.metrics)
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self.metrics)
         self.looked = asyncio.Event()

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from gateway.process.directory_lock import DirectoryLock
 from gateway.process.own_group import OWN_GROUP
 from gateway.process.supervisor import Supervisor
 from gateway.store.contents.keeper import REASONS, STORED
@@ -108,6 +109,9 @@ class StoreProcess:
         self._before = State()
         """What writers had counted that are gone."""
         Path(start.data_dir).mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.lock = DirectoryLock(Path(start.data_dir))
+        """Whether `data_dir` is of this gateway, or it is the second there."""
+        self.lock.take()
         self.path = _free_path(Path(start.data_dir))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -116,6 +120,7 @@ class StoreProcess:
             self._socket.listen(BACKLOG)
         except OSError:
             self._socket.close()
+            self.lock.release()
             raise
 
     @property
@@ -251,6 +256,7 @@ class StoreProcess:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(KILLED_S):
                 await asyncio.to_thread(os.unlink, self.path)
+        self.lock.release()
 
     async def _keep(self) -> None:
         """Run a writer, again and again, until the gateway stops."""

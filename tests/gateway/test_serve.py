@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.process.directory_lock import DirectoryLock
 from gateway.serve import Hangups
 
 pytestmark = pytest.mark.slow
@@ -39,6 +44,39 @@ run(Source(None, text, server={"port": 0}), started=started)
 def test_all_descriptors_that_the_machine_grants_are_taken() -> None:
     done = subprocess.run([sys.executable, "-c", SERVE], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == "True"
+
+
+SECOND = """
+engines: {e: {kind: openai, base_url: "http://127.0.0.1:9/v1"}}
+models: {m: {targets: [{engine: e}]}}
+telemetry: {access_log: off, log_format: json}
+data_dir: "DIRECTORY"
+"""
+
+
+@pytest.mark.parametrize("another", [True, False])
+def test_the_second_gateway_in_a_directory_is_told_so_and_serves(tmp_path: Path, another: bool) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(SECOND.replace("DIRECTORY", str(tmp_path / "data")))
+    (tmp_path / "data").mkdir()
+    lock = DirectoryLock(tmp_path / "data")
+    if another:
+        lock.take()
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(file), "--port", "0"]
+    said: dict[str, dict[str, Any]] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as serving:
+        assert serving.stdout is not None
+        for line in serving.stdout:
+            event = json.loads(line)
+            said[event["event"]] = event
+            if event["event"] == "ready":
+                serving.send_signal(signal.SIGTERM)
+    assert (serving.returncode, "ready" in said, "data_dir_shared" in said) == (0, True, another)
+    if another:
+        told = said["data_dir_shared"]
+        assert (told["level"], told["process"], told["data_dir"]) == ("warning", os.getpid(), str(tmp_path / "data"))
+        assert "give each gateway a data_dir of its own" in told["what"]
+    lock.release()
 
 
 def test_however_many_hangups_come_while_one_reloads_one_more_reload_answers_them() -> None:

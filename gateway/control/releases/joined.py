@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.control.releases.kept import NAME, KeptRamps
 from gateway.control.releases.plans import specs_of
 from gateway.control.releases.release import Release
-from gateway.control.releases.rollout import Releases, Sync
+from gateway.control.releases.rollout import Releases
 from gateway.control.releases.views import held
 from gateway.control.releases.webhooks import Webhooks
 from gateway.telemetry.metrics.families.experiments import EXPERIMENT_UNITS
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engines.port import Spawn
     from gateway.control.experiments import ExperimentControl
     from gateway.settings import Settings
+    from gateway.store.process import StoreProcess
     from gateway.telemetry.metrics import Metrics
 
 
@@ -30,10 +31,12 @@ class JoinedReleases(Releases):
     """See the module."""
 
     def __init__(
-        self, experiments: ExperimentControl, metrics: Metrics, spawn: Spawn, sync: Sync | None, data_dir: str
+        self, experiments: ExperimentControl, metrics: Metrics, spawn: Spawn, store: StoreProcess | None
     ) -> None:
-        """`sync` asks the store; None: there is none."""
-        kept = KeptRamps(Path(data_dir) / NAME, spawn) if sync is not None else None
+        """`store` None: there is none."""
+        sync = kept = None
+        if store is not None:
+            sync, kept = store.sync_releases, KeptRamps(Path(store.data_dir) / NAME, spawn, store.lock.take)
         super().__init__(sync, experiments.set, Webhooks(spawn), spawn, kept=kept)
         self._experiments = experiments
         experiments.gates.append(self.observed)

@@ -7,7 +7,7 @@ back that was rolled back, nor take a promoted one away; and a rollback that the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,9 +41,11 @@ class KeptRelease(msgspec.Struct, frozen=True):
 class KeptRamps:
     """The file. A thread writes it, one version at a time: a disk that stands still holds no loop and no rollback."""
 
-    def __init__(self, path: Path, spawn: Spawn) -> None:
+    def __init__(self, path: Path, spawn: Spawn, may_write: Callable[[], bool] | None = None) -> None:
+        """`may_write` is asked in the thread: of several gateways in one directory, one writes. None: this one does."""
         self._path = path
         self._spawn = spawn
+        self._may_write = may_write
         self._kept: list[KeptRelease] = []
         self._waiting = b""
         """The newest version that no thread has begun to write."""
@@ -62,12 +64,14 @@ class KeptRamps:
         return {(one.experiment, one.arm): one for one in found}
 
     def keep(self, kept: list[KeptRelease]) -> None:
-        """These and no others, if they are not what it says already. Never waits; the newest version is written."""
-        if kept == self._kept:
-            return
-        self._kept = kept
-        self._waiting = msgspec.json.encode(kept)
-        if self._idle.is_set():
+        """These and no others, if they are not what it says already. Never waits; the newest version is written.
+
+        What may not be written is tried again at the next call: the gateway that may, ends some time.
+        """
+        if kept != self._kept:
+            self._kept = kept
+            self._waiting = msgspec.json.encode(kept)
+        if self._waiting and self._idle.is_set():
             self._idle.clear()
             self._spawn("ramps_kept", self._write)
 
@@ -78,6 +82,8 @@ class KeptRamps:
     async def _write(self) -> None:
         try:
             while self._waiting:
+                if self._may_write is not None and not await asyncio.to_thread(self._may_write):
+                    return
                 data, self._waiting = self._waiting, b""
                 try:
                     await asyncio.to_thread(_replace, self._path, data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from gateway.control.releases import kept as kept_file
 from gateway.control.releases import rollout
 from gateway.control.releases.deciding import AGAIN_S
+from gateway.control.releases.kept import KeptRamps, KeptRelease
 from gateway.control.releases.rollout import AWAY, NoRelease
 from gateway.control.releases.spec import Hook
 from gateway.store.asked import answer, wanted_decisions
@@ -387,6 +388,28 @@ async def test_a_damaged_file_of_ramps_is_none(world: World, store: Store, tmp_p
     kept.write_bytes(damage)
     store.away = "connection refused"
     assert Gateway(world, store, 1, [spec()], kept).state == IDLE
+
+
+async def test_of_two_gateways_in_a_directory_the_second_writes_once_the_first_is_gone(
+    world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "releases.json"
+    tasks: list[Awaitable[None]] = []
+    held = True
+    second = KeptRamps(path, lambda _name, work: tasks.append(work()), lambda: not held)
+    first = KeptRelease("e1", "canary", {"share": 0.1}, [])
+    second.keep([first])
+    await tasks.pop()
+    assert not path.exists()
+    second.keep([first])
+    await tasks.pop()
+    held = False
+    second.keep([first])
+    await tasks.pop()
+    await second.settled()
+    assert second.read() == {("e1", "canary"): first}
+    second.keep([first])
+    assert not tasks, "what the file says is not written again"
 
 
 async def test_a_rollback_waits_for_no_disk_that_stands_still_which_is_given_the_newest_once_it_goes_on(
