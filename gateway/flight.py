@@ -39,7 +39,7 @@ from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.guarded import guarded
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
-from gateway.preparing import LATER_BYTES, prepared
+from gateway.preparing import LATER_BYTES, prepared, written
 from gateway.record_ids import id_lines
 from gateway.relay.headers import own_headers
 from gateway.relay.opening import Opening, open_relay
@@ -52,6 +52,8 @@ from routing.failing.outcome import Outcome
 from routing.failing.retry import deeper_tier_left
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engines.port import Sink
     from gateway.fleet.snapshot import Serving
     from gateway.incoming import Here, Incoming
@@ -242,6 +244,13 @@ class Flight(Owner, Opening, Work):
             self._retrying = Retrying(self, self._settlement, self._loop, self._rng)
         assert self._serving is not None
         self._retrying.failed(attempt, self._serving.route)
+
+    def written(self, endpoint: Endpoint, then: Callable[[], None]) -> bool:
+        """Whether this one may be sent it now; else `then` is called soon. See `gateway.preparing.written`."""
+        serving, prompt = self._serving, self._prompt
+        assert serving is not None
+        assert prompt is not None
+        return written(self, prompt, serving.upstreams[endpoint], self._loop, then)
 
     def resend(self, serving: Serving, prompt: Prompt, endpoint: Endpoint, now: float) -> None:
         """One more attempt, with another prompt, in the fleet of now."""

@@ -3,7 +3,8 @@ read, so that it is known who can take what it asks for.
 
 What is large is read in turns of the loop, so that nobody waits for it: see `engines.wire.bulk`. What an engine of
 another format is sent is written then, too, though nobody has been chosen yet: the endpoints that may be are mostly
-sent the same. Where the one that is chosen is sent something else, that is written at once.
+sent the same. Where the one that is chosen is sent something else, that is written at once; where one is chosen after
+an attempt that failed, in turns of its own.
 
 Until it begins a request holds nothing but itself: whoever leaves meanwhile, or a drain that ends it, leaves nothing.
 """
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gateway import clock
 from gateway.guarded import guarded
 from gateway.transforms import transformed
+from gateway.translating import MOST_WRITTEN
 from routing.choosing.capabilities import Takes
+from routing.choosing.filters import passed_over
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from gateway.body.prompt import Prompt
     from gateway.errors import Failure
@@ -114,22 +117,40 @@ def _read_on(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.A
         return
     if prompt.understand(AT_ONCE_ELEMENTS):
         writing = prompt.write(_likely(flight.facts, serving))
-        loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop))
+        loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop, flight.begin))
     else:
         loop.call_soon(guarded, flight, partial(_read_on, flight, serving, prompt, loop))
 
 
-def _write_on(flight: Prepared, writing: Generator[int, None, None], loop: asyncio.AbstractEventLoop) -> None:
-    """One turn of writing. It begins in one of its own."""
+def written(
+    flight: Prepared, prompt: Prompt, upstream: Upstream, loop: asyncio.AbstractEventLoop, then: Callable[[], None]
+) -> bool:
+    """Whether this endpoint may be sent a request that others were sent. Else what it is sent is written in turns, as
+    its format is another than theirs, and `then` is called after them, unless the request is settled."""
+    if len(prompt.body) <= AT_ONCE_BYTES or not prompt.must_write(upstream):
+        return True
+    loop.call_soon(guarded, flight, partial(_write_on, flight, prompt.write([upstream]), loop, then))
+    return False
+
+
+def _write_on(
+    flight: Prepared, writing: Generator[int, None, None], loop: asyncio.AbstractEventLoop, then: Callable[[], None]
+) -> None:
+    """One turn of writing. What comes then has one of its own."""
     if flight.settled:
         return
     elements = AT_ONCE_ELEMENTS
     try:
         while elements > 0:
             elements -= next(writing)
-        loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop))
+        loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop, then))
     except StopIteration:
-        loop.call_soon(guarded, flight, partial(_begin, flight))
+        loop.call_soon(guarded, flight, partial(_then, flight, then))
+
+
+def _then(flight: Prepared, then: Callable[[], None]) -> None:
+    if not flight.settled:
+        then()
 
 
 def _begin(flight: Prepared) -> None:
@@ -138,11 +159,12 @@ def _begin(flight: Prepared) -> None:
 
 
 def _likely(facts: RequestFacts, serving: Serving) -> list[Upstream]:
-    """One of each target of the first tier in which anybody is there."""
+    """One of each target of the first tier in which anybody is there who takes what it asks for."""
     speakers = serving.route.speakers.get(facts.operation)
     now = clock.monotonic()
+    over = passed_over(serving.route, facts, now)
     for pool in () if speakers is None else speakers.pools:
-        targets = {(one.engine, one.model): one for one in pool if one.state.available(now)}
+        targets = {(one.engine, one.model): one for one in pool if one.state.available(now) and one not in over}
         if targets:
-            return [serving.upstreams[one] for one in targets.values()]
+            return [serving.upstreams[one] for one in targets.values()][:MOST_WRITTEN]
     return []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.accounts.settlement import Settlement
     from gateway.attempt import Attempt
     from gateway.flight import Flight
+    from routing.model import Endpoint
     from routing.route import ModelRoute
 
 
@@ -73,7 +74,7 @@ class Retrying:
         else:
             flight.fail(last_failure(attempt, outcome, flight.sentence))
 
-    def _again(self) -> None:
+    def _again(self, at_once: bool = False) -> None:
         flight, state, route = self._flight, self.state, self._route
         self._timer = None
         if flight.settled or state is None or route is None or flight.attempt is None:
@@ -83,6 +84,20 @@ class Retrying:
         if endpoint is None:
             flight.fail(nobody_for(route, flight.facts, now))
             return
+        if at_once or flight.written(endpoint, partial(self._written, endpoint)):
+            self._send(endpoint, now)
+
+    def _written(self, endpoint: Endpoint) -> None:
+        """What this one is sent is written, who was there before that."""
+        now = clock.monotonic()
+        if endpoint.state.available(now):
+            self._send(endpoint, now)
+        else:
+            self._again(at_once=True)
+
+    def _send(self, endpoint: Endpoint, now: float) -> None:
+        flight = self._flight
+        assert flight.attempt is not None
         before = flight.attempt.upstream.endpoint
         if endpoint.tier > before.tier:
             self._settlement.fell_back(flight.model, before.engine, endpoint.engine)

@@ -116,16 +116,21 @@ class Understood(_Reading[ChatRequest]):
         """Of the bodies that are kept of it."""
         return sum(map(len, self._written.values()))
 
+    def has_written(self, target: SentAs) -> bool:
+        return target in self._written
+
     def write(self, target: SentAs) -> Generator[int, None, None]:
         """Write it in turns (`engines.wire.writing`), for whoever is sent the same. What cannot be written is not: that
         is told when it should be sent."""
         request = self.request
-        if request is None or target in self._written or len(self._written) >= MOST_WRITTEN:
+        if request is None or target in self._written:
             return
         try:
             body = yield from target.egress.encode_in_turns(request, target.model, target.takes)
-        except (Unreadable, RecursionError):
+        except Exception:  # a mistake of ours, too: another may be chosen, who is sent something else
             return
+        if len(self._written) >= MOST_WRITTEN:
+            del self._written[next(iter(self._written))]
         self._written[target] = body
 
     def outgoing(self, egress: Egress, upstream: Upstream, headers: bytes) -> Outgoing:

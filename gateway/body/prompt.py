@@ -223,6 +223,13 @@ class Prompt:
             return self._read_unary.go_on(elements)
         return True
 
+    def must_write(self, upstream: Upstream) -> bool:
+        """Whether this endpoint is sent what no `write` has written."""
+        translated, read = upstream.translated, self._read
+        if read is None or translated is None or self._path not in translated:
+            return False
+        return not read.has_written(SentAs(translated[self._path], upstream.model, upstream.takes))
+
     def write(self, upstreams: Iterable[Upstream]) -> Generator[int, None, None]:
         """Write, in turns, what any of these is sent in another format than the client's; whoever is sent the same has
         the same bytes. It was understood."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -12,13 +13,15 @@ from engines.operations import OPERATION_KEYS
 from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.codec import Egress
 from engines.wire.gemini import codec as gemini
+from engines.wire.openai_chat import codec as compatible
 from engines.wire.request import ChatRequest
 from gateway.errors import Failure
+from gateway.flight import Flight
 from gateway.preparing import AT_ONCE_BYTES, AT_ONCE_ELEMENTS, LATER_BYTES
 from gateway.translating import Understood
 from routing.choosing.capabilities import Abilities, Takes
 from routing.facts import RequestFacts
-from tests.gateway.flights import Bench, StepClock
+from tests.gateway.flights import Bench, FakeConnection, StepClock
 from tests.gateway.shadow.test_shadow import Pair
 
 pytestmark = pytest.mark.usefixtures("now")
@@ -203,10 +206,19 @@ class InTurns(gemini.GeminiEgress):
         raise AssertionError("written at once")
 
 
-def translating(*formats: Egress, clock: StepClock | None = None) -> Bench:
+class Bare(anthropic_messages.MessagesEgress):
+    """A format for models that take no parameter."""
+
+    takes = frozenset()
+
+    def encode_in_turns(self, request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, bytes]:
+        raise AssertionError("written")
+
+
+def translating(*formats: Egress, clock: StepClock | None = None, drops: bool = True) -> Bench:
     """A tier of two replicas for each of these formats, which its engine is asked in."""
     abilities = {(f"t{tier}", "up"): Abilities(translated=SPOKEN, takes=one.takes) for tier, one in enumerate(formats)}
-    bench = Bench(clock or StepClock(), *[2] * len(formats), filters=(Takes(abilities, drops=True),))
+    bench = Bench(clock or StepClock(), *[2] * len(formats), filters=(Takes(abilities, drops=drops),))
     for tier, pool in enumerate(bench.route.speakers[OPERATION_KEYS[Operation.CHAT]].pools):
         for endpoint in pool:
             upstream = bench.serving.upstreams[endpoint]
@@ -247,15 +259,75 @@ def test_a_large_request_is_written_in_turns_and_once_for_all_that_are_sent_the_
     assert bench.outstanding() == {}
 
 
-def test_another_format_of_a_deeper_tier_is_written_when_it_is_sent() -> None:
-    bench = translating(InTurns(), anthropic_messages.EGRESS)
-    flight, _ = bench.begin(messages=MANY)
+def fallen_back(*formats: Egress) -> tuple[Bench, Flight, FakeConnection]:
+    """A request that both replicas of the first tier have refused, and whose second is asked in another format."""
+    bench = translating(anthropic_messages.EGRESS, *formats)
+    flight, client = bench.begin(messages=MANY)
     turned(bench)
     for _ in range(2):
         bench.calls[-1].answer(503, b"{}")
+    return bench, flight, client
+
+
+def test_another_format_of_a_deeper_tier_is_written_in_turns_when_its_turn_comes() -> None:
+    bench, flight, _ = fallen_back(InTurns())
+    assert len(bench.calls) == 2
+    assert turned(bench) > 5
+    *_, call = bench.calls
+    assert (len(bench.calls), call.body) == (3, expected_body(gemini.EGRESS))
+    assert bench.ledger.fallbacks == [("t0", "t1")]
+    call.answer(503, b"{}")
+    assert bench.calls[-1].body is call.body
+    flight.client_gone()
+    assert bench.outstanding() == {}
+
+
+def test_a_client_that_leaves_while_it_is_written_for_a_deeper_tier_leaves_nothing() -> None:
+    bench, _, _ = fallen_back(InTurns())
+    for leaves_after in range(turned(bench)):
+        bench, flight, _ = fallen_back(InTurns())
+        assert turned(bench, leaves_after) == leaves_after
+        flight.client_gone()
+        assert turned(bench) <= 1
+        assert (len(bench.calls), len(bench.ledger.settled), bench.outstanding()) == (2, 1, {})
+        assert flight.answer_status == 499
+
+
+def test_who_has_gone_when_it_is_written_is_not_asked() -> None:
+    bench, flight, _ = fallen_back(InTurns(), compatible.COMPATIBLE)
+    for state in bench.table:
+        state.draining = state.draining or "t1" in state.key
+    turned(bench)
+    assert bench.calls[-1].body == expected_body(compatible.COMPATIBLE)
+    flight.client_gone()
+    bench, flight, _ = fallen_back(InTurns())
+    for state in bench.table:
+        state.draining = state.draining or "t1" in state.key
+    turned(bench)
     assert bench.calls[-1].body == expected_body(anthropic_messages.EGRESS)
     flight.client_gone()
     assert bench.outstanding() == {}
+
+
+def test_what_a_deeper_tier_cannot_be_told_is_told_once() -> None:
+    result = {"role": "tool", "tool_call_id": "nobody's", "content": "x"}
+    bench = translating(compatible.COMPATIBLE, gemini.EGRESS)
+    _, client = bench.begin(messages=[*MANY, result])
+    turned(bench)
+    for _ in range(2):
+        bench.calls[-1].answer(503, b"{}")
+    turned(bench)
+    assert (client.status, len(bench.calls), len(bench.ledger.settled)) == (400, 2, 1)
+    assert bench.outstanding() == {}
+
+
+def test_a_tier_that_does_not_take_what_is_asked_is_not_written_for() -> None:
+    bench = translating(Bare(), InTurns(), drops=False)
+    flight, _ = bench.begin(messages=MANY, temperature=0.5)
+    turned(bench)
+    (call,) = bench.calls
+    assert json.loads(call.body)["generationConfig"]["temperature"] == 0.5
+    flight.client_gone()
 
 
 def test_the_deeper_tier_is_written_in_turns_where_nobody_is_there_before() -> None:
@@ -315,6 +387,23 @@ def test_what_was_written_is_held_with_the_prompt_behind_comments() -> None:
     assert bench.ledger.held.bytes == len(flight.request.body) + len(call.body)
     flight.client_gone()
     assert bench.ledger.held.bytes == 0
+
+
+class Odd(gemini.GeminiEgress):
+    """A format with a mistake of ours."""
+
+    def encode_in_turns(self, request: ChatRequest, model: str, takes: frozenset[str]) -> Generator[int, None, bytes]:
+        yield 1
+        raise KeyError("odd")
+
+
+def test_a_mistake_in_what_may_not_be_sent_fails_nothing() -> None:
+    bench = translating(Odd())
+    flight, _ = bench.begin(messages=MANY)
+    turned(bench)
+    (call,) = bench.calls
+    assert call.body == expected_body(gemini.EGRESS)
+    flight.client_gone()
 
 
 def test_what_cannot_be_written_is_told_once() -> None:
