@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from engines.errors import AnswerTruncated, BadAnswer, EngineError, OutOfSockets
-from engines.loads.header import ASK, HEADER, read_header
+from engines.loads.header import ASK
 from engines.model import Deadlines, Usage
 from engines.port import Sink
-from gateway import clock, provider_limits
+from gateway import clock, engine_load, provider_limits
 from gateway.attempt_ends import end_of, is_engines_fault, outcome_of_answer
 from gateway.client_time import within
 from gateway.refusing import shortage
@@ -39,9 +39,6 @@ log = structlog.get_logger()
 
 MAX_ERROR_BYTES: Final = 64 * 1024
 """How much of an engine's error answer is kept; enough for any message, small enough to hold for every request."""
-
-ASK_LOAD_S: Final = 0.25
-"""Of one replica, by one worker. What the engine has to do for it is told in `engines.loads.header`."""
 
 
 class Owner(Protocol):
@@ -144,8 +141,7 @@ class Attempt(Sink):
             # Each attempt has what is left of the client's time, the whole of which runs from the request.
             self._bounds = deadlines = within(deadlines, bounds, spent_s, fallback)
             self._fallback = fallback
-        if upstream.asks_load and now >= upstream.endpoint.state.ask_load_s:
-            upstream.endpoint.state.ask_load_s = now + ASK_LOAD_S
+        if upstream.asks_load and engine_load.due(upstream, now):
             outgoing.headers += ASK
             self._asked_load = True
         exchange = upstream.engine.send(upstream.endpoint.replica, outgoing, deadlines, self)
@@ -160,7 +156,7 @@ class Attempt(Sink):
         if not 200 <= status < 300:
             self.error_parts = []
         if self._asked_load:
-            self._hear_load(headers)
+            engine_load.heard(self.upstream, headers)
         if self.upstream.engine.tells_limits and self._heard:
             provider_limits.heard(self.upstream, headers)
 
@@ -214,16 +210,6 @@ class Attempt(Sink):
         self.error_parts = None
         self.status = 0
         self.fail(outcome, kind, str(error))
-
-    def _hear_load(self, headers: Headers) -> None:
-        """vLLM tells it before prefill, so while the request is still among those that it counts."""
-        for name, value in headers:
-            if name == HEADER:
-                load = read_header(value)
-                if load is not None:
-                    state = self.upstream.endpoint.state
-                    state.tell(load.running, load.waiting, load.kv_usage, clock.monotonic())
-                return
 
     def _begin(self) -> Sink:
         self.first_byte_s = clock.monotonic()

@@ -131,8 +131,8 @@ class Dispatcher:
         request_id = (notes.request_id or record_id) if known else self.id_of(fields, record_id)
         model = ""
         assignment: Assignment | None = None
-        key_id = principal.key_id
         try:
+            # What is asked for:
             shape = SHAPES[operation]
             if not known:
                 _check_head(request, operation, shape)
@@ -145,6 +145,7 @@ class Dispatcher:
                 form = Form(request.body, fields.get(b"content-type", b""))
                 parsed = form.envelope
             model = parsed.model
+            # who serves it:
             serving = snapshot.serving.get((model, UNNAMED))
             if serving is None and snapshot.wildcards is not None:
                 serving = snapshot.wildcards.get(model)
@@ -160,6 +161,7 @@ class Dispatcher:
             if not known:
                 self._note(notes, fields, request_id, record_id)
             deadlines, wanted = notes.deadlines, notes.priority
+            # and what somebody else must do, or say, before it can begin.
             if serving.route.loads and spoken_there and (looked is None or not looked.adapter):
                 adapter = self._adapters.wanted(serving.route, spoken, received_s)
                 if adapter is not None:
@@ -174,16 +176,10 @@ class Dispatcher:
                         return self._search(request, operation, previous, received_s, adapter=asked)
                     serving = following(self._home(previous, looked), previous, serving, snapshot, principal)
         except Failure as failure:
-            self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
-            if assignment is not None and assignment.counted and failure.kind == NOT_LOADED:
-                self._settlement.unserved(assignment, record_id)
-            body = failure.body(DIALECTS[operation], request_id.decode())
-            named = id_lines(request_id, record_id, DIALECTS[operation])
-            headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
-            request.connection.respond(failure.status, headers, body)
+            self._refuse(request, operation, request_id, record_id, model, assignment, failure, received_s)
             return None
-        own_kind = operation is _RESPONSES or form is not None or serving.shadow is not None or not spoken_there
         incoming = Incoming(request, operation, request_id, record_id, principal, parsed, serving, received_s)
+        own_kind = operation is _RESPONSES or form is not None or serving.shadow is not None or not spoken_there
         if own_kind or self._explainer.watched or notes.explains:
             flight: Flight = special(incoming, self._here, self._explainer, self._keeper, form)
         else:
@@ -203,6 +199,30 @@ class Dispatcher:
             flight.facts.priority = min(wanted, principal.priority)
         flight.begin()
         return flight
+
+    def _refuse(
+        self,
+        request: Request,
+        operation: Operation,
+        request_id: bytes,
+        record_id: bytes,
+        model: str,
+        assignment: Assignment | None,
+        failure: Failure,
+        received_s: float,
+    ) -> None:
+        """Answer and record what becomes no flight. `model`: as far as it is known; of one that an arm of an experiment
+        could not load an adapter for, the experiment hears, so that the arm is not the better for it."""
+        principal = request.principal
+        key_id = "" if principal is None else principal.key_id
+        self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
+        if assignment is not None and assignment.counted and failure.kind == NOT_LOADED:
+            self._settlement.unserved(assignment, record_id)
+        dialect = DIALECTS[operation]
+        body = failure.body(dialect, request_id.decode())
+        named = id_lines(request_id, record_id, dialect)
+        headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
+        request.connection.respond(failure.status, headers, body)
 
     # -- responses that engines keep -----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import clock
-from gateway.attempt import ASK_LOAD_S
+from gateway.engine_load import EVERY_S
 from tests.scenario.gateway import Gateway, document, running_gateway
 from tests.scenario.upstream import WHOLE_STREAM, Answer, Received, completion, plain, running_upstream
 
@@ -151,7 +151,7 @@ async def test_only_now_and_then_an_answer_is_asked_to_and_only_where_somebody_w
                 began_s = clock.monotonic()
                 for _ in range(10):
                     await answered(gateway)
-                most = 1 + int((clock.monotonic() - began_s) / ASK_LOAD_S)
+                most = 1 + int((clock.monotonic() - began_s) / EVERY_S)
                 asked = [one for one in upstream.received if one.header("endpoint-load-metrics-format")]
                 assert asks <= len(asked) <= asks * most
 
