@@ -421,12 +421,13 @@ class Known(Told):
 
 
 def any_pool(rng: random.Random, policy: str) -> ModelRoute:
-    """A tier of one or two engines, with or without each of the rarer terms, whose replicas are in any state at 0.5."""
-    once = rng.random() < 0.5
+    """A tier of one or two engines, or of two models of one, with or without each of the rarer terms, whose replicas
+    are in any state at 0.5."""
+    once, apart = rng.random() < 0.5, rng.random() < 0.8
     targets = tuple(
         TargetSpec(
-            f"e{engine}",
-            "up",
+            f"e{engine if apart else 0}",
+            f"up{engine}",
             tuple(str(at) for at in range(6)),
             SPOKEN,
             0,
@@ -462,7 +463,7 @@ def any_pool(rng: random.Random, policy: str) -> ModelRoute:
                 state.draining = True
             case 2:
                 state.eject(0.0, 30.0, 300.0)
-            case 3:
+            case 3 if state.breaker.closed:
                 trip(state.breaker, 0.0, random.Random(1))
             case 4:
                 state.readmit(0.0)
@@ -527,6 +528,7 @@ def test_of_equals_each_is_chosen_alike_whoever_else_is_away() -> None:
     route = route_of(6, policy="prefix")
     pool, picker = route.whole.pools[0], route.whole.pickers[0]
     pool[2].state.draining = True
+    pool[2].state.prefill_tokens = pool[3].state.prefill_tokens = 500
     rng, chosen = random.Random(4), Counter[str]()
     for _ in range(5000):
         one = picker.pick(asks(b"short"), 0.5, rng, [pool[3]])
