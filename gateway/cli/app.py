@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -70,5 +73,26 @@ def root(
 
 
 def main() -> None:
-    """The entry point."""
-    app()
+    """The entry point. What nobody reads any more (`| head`) ends it without a word, a full disk with a sentence."""
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # else the interpreter does, and shows a traceback
+    except BrokenPipeError:
+        _let_go()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _let_go()
+        print(f"standard output: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _let_go() -> None:
+    """What is left of the output goes nowhere: the interpreter would try it again at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli.ending import end
 from gateway.cli.serve import quickstart
-from gateway.cli.store import ConfigOption, SinceOption, StoreOption, UntilOption, reading, time_ms
+from gateway.cli.store import ConfigOption, SinceOption, StoreOption, UntilOption, reading, time_ms, write_rows
 
 Text = Annotated[str | None, typer.Option(show_default=False)]
 
@@ -45,7 +45,6 @@ def export(
     store: StoreOption = None,
 ) -> None:
     """Write demonstrations or preference pairs as JSON Lines, oldest first."""
-    from gateway.store.export import write_lines
     from gateway.store.feedback.export import FeedbackExport, WantedFeedback
     from gateway.store.reading import FAR_MS
 
@@ -63,11 +62,9 @@ def export(
         with reading(config, store) as connection:
             made = FeedbackExport(connection, wanted)
             rows = made.rows(form, lineage=lineage)
-            if out is None:
-                count = write_lines(rows, sys.stdout.buffer)
-            else:
-                with out.open("wb") as file:
-                    count = write_lines(rows, file)
+            count = write_rows(rows, out)
+    except BrokenPipeError:
+        raise  # who reads has enough, which is no failure
     except OSError as error:
         end(f"{out or 'standard output'}: {error.strerror or error}", 1)
     print(f"{count} example{'' if count == 1 else 's'}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -10,7 +11,16 @@ from typing import Annotated, Literal
 import typer
 
 from gateway.cli.ending import end
-from gateway.cli.store import ConfigOption, JsonOption, SinceOption, StoreOption, UntilOption, reading, time_ms
+from gateway.cli.store import (
+    ConfigOption,
+    JsonOption,
+    SinceOption,
+    StoreOption,
+    UntilOption,
+    reading,
+    time_ms,
+    write_rows,
+)
 
 COLUMNS = {
     "time": "time",
@@ -28,6 +38,7 @@ COLUMNS = {
     "error": "error",
 }
 CONTENT = {"prompt": "prompt", "answer": "answer"}
+MOST_SHOWN = 1_000_000
 SHOWN = 60
 """Characters of a prompt or an answer in a table."""
 
@@ -58,7 +69,7 @@ def query(
     status: Annotated[int | None, typer.Option(show_default=False)] = None,
     since: SinceOption = "24h",
     until: UntilOption = "",
-    limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="how many at most")] = 20,
     content: ContentOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -113,7 +124,7 @@ def export(
     store: StoreOption = None,
 ) -> None:
     """Write records as JSON Lines or Parquet, newest first, as many as there are."""
-    from gateway.store.export import CannotExport, write_lines, write_parquet
+    from gateway.store.export import CannotExport, write_parquet
     from gateway.store.reading import FAR_MS, Wanted, found
 
     until_ms = time_ms(until) if until else FAR_MS
@@ -131,17 +142,16 @@ def export(
         with reading(config, store) as connection:
             records = found(connection, wanted, content=content)
             if not parquet:
-                if out is None:
-                    count = write_lines(records, sys.stdout.buffer)
-                else:
-                    with out.open("wb") as file:
-                        count = write_lines(records, file)
+                count = write_rows(records, out)
             elif out is None:
                 end("Parquet goes into a file: name one", 2)
             else:
-                count = write_parquet(records, out, content=content)
+                with contextlib.closing(records):
+                    count = write_parquet(records, out, content=content)
     except CannotExport as error:
         end(str(error), 1)
+    except BrokenPipeError:
+        raise  # who reads has enough, which is no failure
     except OSError as error:
         end(f"{out or 'standard output'}: {error.strerror or error}", 1)
     print(f"{count} records", file=sys.stderr)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+import sys
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -71,6 +72,22 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
         end(str(error), 1)
     except DBAPIError as error:
         end(f"the store cannot be read: {error.orig}", 1)
+
+
+def write_rows(rows: Generator[dict[str, Any]], out: pathlib.Path | None) -> int:
+    """JSON Lines into a file, or to standard output; returns how many. Raises OSError. `rows` are closed in any case:
+    they read by a cursor, which is to end before its connection."""
+    from gateway.store.export import write_lines
+
+    with contextlib.closing(rows):
+        if out is None:
+            if sys.stdout is None:
+                end("standard output is closed: name a file", 2)
+            count = write_lines(rows, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return count
+        with out.open("wb") as file:
+            return write_lines(rows, file)
 
 
 def _configured(config: pathlib.Path) -> str:

@@ -17,7 +17,7 @@ from gateway.process.supervisor import Supervisor
 from gateway.store.asked import QUESTIONS, answer
 from gateway.store.contents.keeper import ContentKeeper
 from gateway.store.contents.keeper import Item as ContentItem
-from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.database import DatabaseAway, DatabaseRefused, why_of
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.evaluations.evaluating import Evaluating
 from gateway.store.evaluations.messages import UseEvaluators
@@ -188,7 +188,7 @@ class Client:
                 await self._read_files()
                 return Spent(await asyncio.to_thread(spent, self._url, now_s))
         except (DatabaseRefused, SQLAlchemyError) as error:
-            return Spent([], str(error))
+            return Spent([], why_of(error))
 
     async def _sync_releases(self, message: SyncReleases) -> ReleasesSynced:
         state = await self._state()
@@ -264,7 +264,7 @@ class Client:
         except NotWanted as error:
             return Read(wrong=str(error))
         except (DatabaseRefused, SQLAlchemyError) as error:
-            return Read(away=str(error))
+            return Read(away=why_of(error))
 
     def _confirm(self, number: int) -> None:
         """On the thread that has stored it. What a transaction stored is told together."""

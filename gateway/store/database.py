@@ -16,6 +16,11 @@ class DatabaseRefused(Exception):
     """This gateway may not use the database at all; the message is a sentence for the operator."""
 
 
+def why_of(error: Exception) -> str:
+    """What went wrong, in the database's own words: SQLAlchemy adds the statement, which is nobody's business."""
+    return str(getattr(error, "orig", None) or error)
+
+
 class Records(NamedTuple):
     """Some records of one run."""
 

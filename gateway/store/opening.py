@@ -11,8 +11,9 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -34,7 +35,7 @@ URLS: Final = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 def store_url(url: str, data_dir: Path) -> str:
     """Where records go: the configured URL, or SQLite in the data directory."""
-    return url or f"sqlite:///{data_dir.absolute() / 'records.db'}"
+    return url or URL.create("sqlite", database=str(data_dir.absolute() / "records.db")).render_as_string()
 
 
 def engine_of(url: str, *, reading: bool = False) -> Engine:
@@ -70,7 +71,9 @@ def missing_file(url: str) -> str:
 def _sqlite(database: str, reading: bool) -> Engine:
     if not reading:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    where = f"sqlite:///file:{database}?mode=ro&uri=true" if reading else f"sqlite:///{database}"
+    where = URL.create("sqlite", database=database)  # whatever letters its path has
+    if reading:
+        where = where.set(database=f"file:{quote(database)}", query={"mode": "ro", "uri": "true"})
     engine = create_engine(where, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")

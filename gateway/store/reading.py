@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -66,7 +66,7 @@ def texts(connection: Connection) -> dict[int, str]:
     return {row.id: row.text for row in connection.execute(select(strings))}
 
 
-def found(connection: Connection, wanted: Wanted, *, content: bool = False) -> Iterator[Record]:
+def found(connection: Connection, wanted: Wanted, *, content: bool = False) -> Generator[Record]:
     """The requests that are wanted, newest first, a few at a time. `content`: with the prompt and the answer of those
     that have them kept. Raises NotWanted."""
     conditions: list[ColumnElement[bool]] = [
@@ -82,6 +82,8 @@ def found(connection: Connection, wanted: Wanted, *, content: bool = False) -> I
                 own |= requests.c.id == _identity(wanted.request_id)
         conditions.append(own)
     if wanted.status is not None:
+        if not 0 <= wanted.status < 1_000:
+            raise NotWanted("a status has three digits")  # a column of small numbers is compared with no other
         conditions.append(requests.c.status == wanted.status)
     if wanted.copies is not None:
         copy_of = requests.c.shadow_of

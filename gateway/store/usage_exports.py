@@ -11,7 +11,8 @@ others      one row for each answer, by its id (OpenRouter's activity), or sums 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, Final
@@ -57,6 +58,10 @@ COST: Final = ("cost_usd", "amount_usd", "amount_value", "amount", "cost")
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
+MOST_TOKENS: Final = 2**53
+"""More than this, a float does not count."""
+LAST_S: Final = 253_402_300_799
+"""The end of the year 9999."""
 SAME_USD: Final = 0.005
 """To the cent."""
 GENERATING: Final = frozenset(
@@ -163,7 +168,7 @@ class _Columns:
             _whole(row, self._cached),
             sum(_whole(row, column) or 0 for column in self._written) if self._written else None,
             _whole(row, self._output) or 0,
-            float(row[self._cost] or 0) if self._cost is not None else None,
+            _usd(row, self._cost) if self._cost is not None else None,
         )
 
 
@@ -177,7 +182,7 @@ def read_export(file: IO[str], api_key: str = "") -> Export:
     found: list[tuple[int | None, str, Amount]] = []
     begins_ms: set[int] = set()
     lengths_ms: set[int] = set()
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(_rows(rows), 2):
         if api_key and columns.key is not None and row[columns.key] != api_key:
             continue
         try:
@@ -186,7 +191,10 @@ def read_export(file: IO[str], api_key: str = "") -> Export:
             amount = columns.amount(row)
             begun_ms = _time_ms(row[columns.start]) if columns.start is not None and row[columns.start] else None
             if begun_ms is not None and columns.end is not None and row[columns.end]:
-                lengths_ms.add(_time_ms(row[columns.end]) - begun_ms)
+                ended_ms = _time_ms(row[columns.end])
+                if ended_ms <= begun_ms:
+                    raise ValueError(f"{columns.end} is not after {columns.start}")
+                lengths_ms.add(ended_ms - begun_ms)
         except ValueError as error:
             raise BadExport(f"line {number}: {error}") from None
         if begun_ms is not None:
@@ -205,6 +213,14 @@ def read_export(file: IO[str], api_key: str = "") -> Export:
         else:
             export.amounts[key] = amount
     return export
+
+
+def _rows(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """Raises BadExport."""
+    try:
+        yield from rows
+    except csv.Error as error:  # a quote that nobody closes, mostly
+        raise BadExport(f"it is no CSV: {error}") from None
 
 
 def shown(ms: int) -> str:
@@ -229,13 +245,26 @@ def _whole(row: Mapping[str, str], column: str | None) -> int | None:
     if column is None:
         return None
     number = float(row[column] or 0)
-    if not number.is_integer() or number < 0:
+    if not number.is_integer() or not 0 <= number <= MOST_TOKENS:
         raise ValueError(f"{column} is no count: {row[column]}")
     return int(number)
 
 
+def _usd(row: Mapping[str, str], column: str) -> float:
+    """An amount, which may be a credit."""
+    amount = float(row[column] or 0)
+    if not math.isfinite(amount):
+        raise ValueError(f"{column} is no amount: {row[column]}")  # which would agree with any
+    return amount
+
+
 def _time_ms(text: str) -> int:
+    """Raises ValueError."""
     if text.replace(".", "", 1).isdigit():
-        return int(float(text) * 1000)
-    moment = datetime.fromisoformat(text)
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+        seconds = float(text)
+    else:
+        moment = datetime.fromisoformat(text)
+        seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    if not 0 <= seconds <= LAST_S:
+        raise ValueError(f"{text} is no time in seconds since 1970")
+    return int(seconds * 1000)

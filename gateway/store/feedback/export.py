@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -67,7 +67,7 @@ class FeedbackExport:
         self._texts = texts(connection)
         self.left_out: Counter[str] = Counter()
 
-    def rows(self, form: Literal["sft", "dpo"], *, lineage: bool = True) -> Iterator[Example]:
+    def rows(self, form: Literal["sft", "dpo"], *, lineage: bool = True) -> Generator[Example]:
         """The examples, in the order in which their feedback came. Without `lineage` they are what a provider takes
         that refuses members it does not know."""
         if not inspect(self._connection).has_table(feedback.name):

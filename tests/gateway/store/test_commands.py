@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
+from gateway.cli.store import write_rows
 from gateway.store.__main__ import open_database
 from gateway.store.asked import answer, wanted_records, wanted_sums
 from gateway.store.database import Records
@@ -139,6 +144,8 @@ def test_a_cost_that_nobody_knows_is_not_shown_as_zero(tmp_path: Path) -> None:
         (["cost", "report", "--by", "model,model"], "each is to be named once"),
         (["cost", "report", "--since", "soon"], "'soon' is no time: write 2026-01-31"),
         (["records", "query", "--record-id", "xyz"], "a record id has 32 hex digits"),
+        (["records", "query", "--status", "9" * 30], "a status has three digits"),
+        (["records", "query", "--limit", "9" * 30], "less than or equal to 1000000"),
     ],
 )
 def test_what_makes_no_sense_is_told_in_a_sentence(url: str, words: list[str], says: str) -> None:
@@ -261,3 +268,51 @@ def test_content_is_exported_where_it_is_asked_for(url: str, made: Made, tmp_pat
     code, said = run("records", "query", "--store", url, "--record-id", first, "--content")
     assert (code, said.splitlines()[1].split()[-2:]) == (0, ["who?", "me"])
     assert "prompt" not in run("records", "query", "--store", url, "--record-id", first, "--json")[1]
+
+
+def piped(words: list[str], output: int) -> tuple[int, str]:
+    """The command as a process of its own, whose standard output is this."""
+    argv = [sys.executable, "-m", "gateway", *words]
+    ended = subprocess.run(argv, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    return ended.returncode, ended.stderr
+
+
+def test_an_export_that_nobody_reads_on_ends_without_a_word(url: str, made: Made) -> None:
+    unread, output = os.pipe()
+    os.close(unread)  # what `| head` does when it has enough
+    try:
+        for words in (["records", "export"], ["records", "query", "--json"], ["cost", "report"]):
+            assert piped([*words, "--store", url, *SINCE], output) == (1, ""), words
+    finally:
+        os.close(output)
+
+
+def test_output_that_finds_no_room_is_told_in_a_sentence(url: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        for words in (["records", "export"], ["cost", "report"]):
+            said = piped([*words, "--store", url, *SINCE], full.fileno())
+            assert said == (1, "standard output: No space left on device\n"), words
+
+
+def test_rows_that_read_the_store_are_closed_before_it_when_they_cannot_be_written(tmp_path: Path) -> None:
+    closed = []
+
+    def rows() -> Generator[dict[str, Any]]:
+        try:
+            yield {}
+            yield {}
+        finally:
+            closed.append("rows")
+
+    with pytest.raises(IsADirectoryError):
+        write_rows(rows(), tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        write_rows(rows(), Path("/dev/full"))
+    assert closed == ["rows"]  # those of the first were never begun
+
+
+def test_what_a_file_says_does_not_steer_the_terminal(url: str, tmp_path: Path) -> None:
+    export = tmp_path / "usage.csv"
+    export.write_text("id,\x1b[2J\na,2\n")
+    code, said = run("cost", "reconcile", str(export), "--engine", "llama", "--store", url)
+    assert (code, said.endswith("are needed; there is ?[2J, id\n")) == (2, True), said

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store import migrations
 from gateway.store.__main__ import open_database
-from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.database import DatabaseAway, DatabaseRefused, why_of
 from gateway.store.opening import engine_of, state_of, store_url, upgrade
 from gateway.store.reports import WantedSums, report_of_records
 from gateway.store.schema import VERSION, metadata
@@ -201,6 +202,27 @@ def test_the_partition_of_a_day_is_dropped_whole(new_database: Callable[[], str]
     assert partitions() == {"requests_20260529"}
     engine.dispose()
     database.close()
+
+
+def test_a_question_that_the_database_refuses_is_told_without_its_statement(tmp_path: Path) -> None:
+    engine = engine_of(sqlite_url(tmp_path))
+    with engine.connect() as connection, pytest.raises(SQLAlchemyError) as raised:
+        connection.exec_driver_sql("SELECT secret FROM nowhere")
+    engine.dispose()
+    assert why_of(raised.value) == "no such table: nowhere"
+    assert why_of(DatabaseRefused("a sentence")) == "a sentence"
+
+
+@pytest.mark.parametrize("name", ["a#b", "a%41", "a?b=c", "with space", "ä&b=c"])
+def test_a_data_directory_of_any_name_is_read_where_it_is_written(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / name
+    directory.mkdir()
+    url = store_url("", directory)
+    database = open_database(url)
+    database.insert([Made().some(2)])
+    database.close()
+    assert [row["requests"] for row in sums(url)] == [2]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("url", ["mysql://h/d", "nonsense", "postgresql://u:p@w:x@h:port/d"])

@@ -216,6 +216,13 @@ def test_each_error_planted_among_anthropics_sums_is_found(claude: Claude) -> No
         ("id,input_tokens,output_tokens\na,1\n", "line 2"),
         ("start_time,model,input_tokens,output_tokens\n,m,1,2\n", "line 2: start_time is empty"),
         ("", "no column of tokens"),
+        ("id,input_tokens,output_tokens,cost\na,1,2,nan\n", "line 2: cost is no amount: nan"),
+        ("id,input_tokens,output_tokens,cost\na,1,2,-inf\n", "line 2: cost is no amount: -inf"),
+        ("id,input_tokens,output_tokens\na,1e300,2\n", "line 2: input_tokens is no count: 1e300"),
+        (f"id,input_tokens,output_tokens\n{'a' * 200_000},1,2\n", "it is no CSV: field larger"),
+        ("start_time,model,input_tokens,output_tokens\n1780000000000,m,1,2\n", "1780000000000 is no time in seconds"),
+        ("start_time,model,input_tokens,output_tokens\n0001-01-01,m,1,2\n", "0001-01-01 is no time"),
+        ("start_time,end_time,model,input_tokens,output_tokens\n60,0,m,1,2\n", "end_time is not after start_time"),
     ],
 )
 def test_a_file_that_is_no_export_is_refused_with_what_is_missing(text: str, says: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +229,20 @@ def test_the_command_writes_lines_and_says_what_it_left_out(told: Told, tmp_path
     ]
     wrong = CliRunner().invoke(app, ["feedback", "export", "--format", "sft", "--metric", "edits"])
     assert (2, "--metric pairs answers, which is of --format dpo\n") == (wrong.exit_code, wrong.stderr)
+
+
+def test_an_export_that_nobody_reads_on_ends_without_a_word(told: Told) -> None:
+    for _ in range(2):
+        told.feedback(told.answer(asked("x"), "a"), 0.0, "b" * 20_000)  # more than a buffer holds
+    words = ["feedback", "export", "--format", "sft", "--store", told.url, "--since", "2026-01-01"]
+    unread, output = os.pipe()
+    os.close(unread)  # what `| head` does when it has enough
+    try:
+        argv = [sys.executable, "-m", "gateway", *words]
+        ended = subprocess.run(argv, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(output)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 def test_the_direction_of_a_metric_is_the_configurations(told: Told, tmp_path: Path) -> None:
