@@ -74,17 +74,24 @@ def _table(lines: Sequence[str]) -> str:
 
 
 def _list(lines: Sequence[str]) -> str:
-    """Items within items are items: their indent is only shown as depth by the guides that have it."""
-    items: list[str] = []
+    """Items further in than the first are a list within the item before them; other lines go on with theirs."""
+    first = _ITEM.fullmatch(lines[0])
+    depth, mark = (len(first["indent"]), first["mark"]) if first is not None else (0, "-")
+    items: list[tuple[list[str], list[str]]] = []
+    """The text of each, and the lines of the list within it."""
     for line in lines:
         item = _ITEM.fullmatch(line)
-        if item is not None:
-            items.append(item["text"])
+        if item is not None and len(item["indent"]) < depth + 2:
+            items.append(([item["text"]], []))
+            continue
+        text, within = items[-1]
+        if item is not None or within:
+            within.append(line)
         else:
-            items[-1] += " " + line.strip()
-    first = _ITEM.match(lines[0])
-    tag = "ol" if first is not None and first["mark"].endswith(".") else "ul"
-    return f"<{tag}>{''.join(f'<li>{_inline(item)}</li>' for item in items)}</{tag}>"
+            text.append(line.strip())
+    told = [f"<li>{_inline(' '.join(text))}{_list(within) if within else ''}</li>" for text, within in items]
+    tag = "ol" if mark.endswith(".") else "ul"
+    return f"<{tag}>{''.join(told)}</{tag}>"
 
 
 def _inline(text: str) -> str:

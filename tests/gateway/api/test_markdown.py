@@ -60,6 +60,11 @@ class Whole(HTMLParser):
         ("# A `b` & c", '<h1 id="a-b--c">A <code>b</code> &amp; c</h1>'),
         ("one\ntwo\n\nthree", "<p>one two</p><p>three</p>"),
         ("- one\n  more\n- **two**", "<ul><li>one more</li><li><strong>two</strong></li></ul>"),
+        (
+            "- a\n  - b\n    c\n    1. d\n    2. e\n  - f\n- g",
+            "<ul><li>a<ul><li>b c<ol><li>d</li><li>e</li></ol></li><li>f</li></ul></li><li>g</li></ul>",
+        ),
+        ("  - a\n - b\n* c", "<ul><li>a</li><li>b</li><li>c</li></ul>"),
         ("1. one\n2. two", "<ol><li>one</li><li>two</li></ol>"),
         ("```sh\n# no <heading>\n```\nafter", "<pre><code># no &lt;heading&gt;</code></pre><p>after</p>"),
         ("```\nnever closed", "<pre><code>never closed</code></pre>"),
