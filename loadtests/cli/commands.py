@@ -4,6 +4,7 @@ figures that must not be believed (INVALID)."""
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -32,15 +33,33 @@ EXIT_MISSED = 1
 EXIT_NOT_RUN = 2
 EXIT_INTERRUPTED = 130
 
+HELP = "Load tests of OpenAI-compatible endpoints that say when not to believe them."
+
 app = typer.Typer(
     name="penstock-load",
-    help="Load tests of OpenAI-compatible endpoints that say when not to believe them.",
+    help=HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.add_typer(trace.app, name="trace")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"penstock-load {metadata.version('penstock')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print which version runs")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command("run")

@@ -50,6 +50,12 @@ def invoke(*words: object) -> Result:
     return CliRunner().invoke(cli.app, [str(word) for word in words])
 
 
+def test_help_and_version_are_asked_for_as_of_the_gateway() -> None:
+    assert "compare" in invoke("-h").output
+    assert "--rounds" in invoke("compare", "-h").output
+    assert re.fullmatch(r"penstock-load \d+\.\d+\.\d+\n", invoke("--version").output)
+
+
 def test_a_command_line_becomes_a_plan() -> None:
     plan = make_plan(
         **HERE,
