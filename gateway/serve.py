@@ -209,7 +209,7 @@ async def _engines(plane: Plane, stopping: asyncio.Event) -> None:
 
 async def _looked(plane: Plane, stopping: asyncio.Event) -> None:
     """Wait for the first look at all engines, which serve meanwhile: for a moment, or for the signal to give up."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in (plane.looked, stopping)]
+    waiting = [asyncio.ensure_future(event.wait()) for event in (plane.asking.looked, stopping)]
     try:
         await asyncio.wait(waiting, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
     finally:

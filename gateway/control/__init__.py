@@ -1,6 +1,6 @@
 """The control plane: what decides and watches, beside the request path and never on it.
 
-plane.py         joins everything: workers come to it, loops are started by it
+plane.py         joins everything: workers come to it, and it uses, starts and stops what is below
 peer.py          what it does for each message of a worker
 links.py         the workers, and how one or all of them are told
 configuration/   read, checked and swapped in; what is found of it when the gateway opens
@@ -10,5 +10,6 @@ releases/        arms that are ramped
 roster.py        which replicas there are, from membership.py (who tells of them), discovery.py and launches.py
 load_exchange.py, counters.py, budgets.py    what workers tell one another through it
 
-I want to ... add a loop / edit: a file here, started in `plane.py` / test: tests/gateway/control.
+I want to ... add a loop / edit: a file in a folder, begun in its `joined.py`, or one here, begun in `plane.py` /
+test: tests/gateway/control.
 """

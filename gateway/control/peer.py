@@ -53,11 +53,11 @@ class FromWorker:
             case Observed():
                 plane.experiments.observed(message)
             case PromptSampled():
-                plane.kv_events.sampled(message)
+                plane.asking.kv_events.sampled(message)
             case Woken():
                 plane.autoscaling.woken(message.engines)
             case AdaptersUsed():
-                plane.adapters.used(message)
+                plane.asking.adapters.used(message)
             case ResponseKept():
                 plane.responses.keep(message.home)
             case PrefixesSent():
@@ -76,7 +76,8 @@ class FromWorker:
             case AskResponse():
                 return ResponseHome(plane.responses.find(message.response_id))
             case AskAdapter():
-                return AdapterAnswer(await plane.adapters.load(message.engine, message.adapter, more=message.more))
+                loading = plane.asking.adapters
+                return AdapterAnswer(await loading.load(message.engine, message.adapter, more=message.more))
             case AdminRequest():
                 return await passed(plane.admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")

@@ -1,7 +1,8 @@
 """The control plane: configuration, launched engines, health and merged metrics, for one worker or many.
 
 It never touches a request. It speaks to its workers by messages only, so one process and many run the same code. What
-it does lives beside it, a file each: `reload`, `health`, `loads`, `counters`, `load`, `launches`; this file joins them.
+it does lives beside it, in rooms that are made here and then used, started and closed: `asking`, `scaling`, `releases`,
+`configuration`. None of them knows the plane.
 """
 
 from __future__ import annotations
@@ -15,13 +16,7 @@ import structlog
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
-from gateway.control.asking.adapters import AdapterLoading
-from gateway.control.asking.engine_versions import EngineVersions, watch_versions
-from gateway.control.asking.health import HealthBoard, HealthLoop
-from gateway.control.asking.kv_events import KvEvents
-from gateway.control.asking.loads import EngineLoads
-from gateway.control.asking.model_cards import ModelCards
-from gateway.control.asking.targets import TargetCheck
+from gateway.control.asking.joined import Asking
 from gateway.control.asking.tokens import Tokens
 from gateway.control.configuration.certificates import CertificateWatch, by_workers
 from gateway.control.configuration.findings import Finding, found_in_steps
@@ -41,17 +36,8 @@ from gateway.control.peer import FromWorker
 from gateway.control.releases.joined import JoinedReleases
 from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
 from gateway.control.roster import COALESCE_S, Roster, every_replica
-from gateway.control.scaling.advised import AdvisedScaling
-from gateway.control.scaling.autoscale import EVERY_S as AUTOSCALE_EVERY_S
-from gateway.control.scaling.cluster.leading import Leading
-from gateway.control.scaling.cluster.scaling import ClusterScaling
-from gateway.control.scaling.decisions import EVERY_S as SCALINGS_EVERY_S
-from gateway.control.scaling.decisions import ScalingLog
-from gateway.control.scaling.engines import Actuators, Servers, autoscaling_over
-from gateway.control.scaling.fixed import FixedScaling
-from gateway.control.scaling.launched import LaunchScaling
-from gateway.control.scaling.sleeping import EVERY_S as SLEEP_EVERY_S
-from gateway.control.scaling.sleeping import SleepScaling
+from gateway.control.scaling.autoscale import Autoscaling
+from gateway.control.scaling.joined import Scaling
 from gateway.control.watched import watch_plane
 from gateway.explanation.asking import explained
 from gateway.explanation.views import AskRouting, Explained
@@ -64,15 +50,11 @@ from gateway.store.evaluations.evaluator import evaluators_of
 from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
-from gateway.telemetry.metrics.families.scaling import REPLICA_SLEEPS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     Configure,
     Drain,
     Drained,
-    LoadReport,
-    LoadReports,
     MembersChanged,
     ToWorker,
 )
@@ -118,67 +100,41 @@ class Plane:
         self.roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self.roster)
         self.launches = Launches(supervisor.spawn, self._launched)
-        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
+        self.asking = Asking(
+            supervisor,
+            self.links,
+            self.metrics,
+            lambda: self.settings,
+            self._engines,
+            self.roster,
+            store.note_versions if store is not None else lambda _news: None,
+        )
         self.peering = Peering(
             supervisor,
             self.links,
             self.metrics,
             lambda: self.settings,
             self.roster.states,
-            self.loads.kv_usages,
+            self.asking.loads.kv_usages,
             lambda: self.autoscaling,
         )
-        self.leading = Leading(supervisor.spawn, self.metrics)
-        self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
-        self.advised = AdvisedScaling(self.roster)
-        self.fixed = FixedScaling(self.roster.found, lambda: self.leading.leads)
-        launched = LaunchScaling(self.launches, self.roster.retire)
-        self.sleeping = SleepScaling(
-            Actuators(launched, self.cluster, self.advised, self.fixed),
-            supervisor.spawn,
+        self.scaling = Scaling(
+            supervisor,
+            self.links,
+            self.metrics,
             self.roster,
-            self.leading,
-            Servers(self._engines, self.launches, self.fixed, lambda: self.loads),
-            lambda engine, result: self.metrics.count(REPLICA_SLEEPS, engine, result),
+            self._engines,
+            self.launches,
+            self.asking.loads,
+            self.peering,
+            store.keep_scalings if store is not None else None,
         )
-        self._scalings = ScalingLog(store.keep_scalings if store is not None else None)
-        self.autoscaling = autoscaling_over(
-            self.sleeping, self.links, lambda: self.loads, self.peering.demands, self.peering.busy, self._scalings
-        )
-        self._board = HealthBoard()
-        self._health = HealthLoop(
-            self._board,
-            self._engines.probed,
-            lambda: self.roster.down(self._board.down),
-            lambda engine: self.metrics.count(PROBES_UNSENT, engine),
-        )
-        self.kv_events = KvEvents(
-            lambda: [one for one in self._engines.telling() if self.settings.engines[one[0]].publishes],
-            lambda engine, replica: self.settings.engines[engine].events_at(replica),
-            lambda: tuple(self.links),
-            lambda worker, message: self.links.tell(worker, message, bulk=True),
-            supervisor.spawn,
-        )
-        self.adapters = AdapterLoading(
-            self._engines.telling,
-            lambda: self.settings,
-            self.loads.load_of,
-            lambda: self._board.down | self.roster.away(),
-            self.links.tell_all,
-        )
-        self.cards = ModelCards(self._engines.listing, lambda: self.settings, self.links.tell_all)
-        self.versions = EngineVersions(
-            self._engines.versioned, store.note_versions if store is not None else lambda _news: None
-        )
-        self._targets = TargetCheck(self._engines.others, self.cards.heard)
         self.experiments = ExperimentControl(self.metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
         self.releases = JoinedReleases(self.experiments, self.metrics, supervisor.spawn, store)
         give = store.give if store is not None else None
         self.feedback = Feedback(give, lambda: self.experiments.plans, self.releases.observed, self.metrics)
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self.metrics)
-        self.looked = asyncio.Event()
-        """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
             source,
             self.links,
@@ -196,7 +152,7 @@ class Plane:
         if store is not None:
             store.watched_by(self.metrics)
             store.found = self.feedback.evaluated
-            store.versions = lambda: self.versions.known
+            store.versions = lambda: self.asking.versions.known
             store.releases_changed = self.releases.changed
 
     @property
@@ -209,18 +165,12 @@ class Plane:
     async def start(self) -> None:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
         await self._use(self.settings)
-        self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
-        rest = lambda: self.loads.rest_s(self.settings.health.load_interval_s)  # noqa: E731 - as those beside it
-        self._supervisor.loop("engine_load", self.ask_loads, rest, at_once=False)
+        self.asking.start()
         self._supervisor.loop("releases", self.releases.step, RELEASES_EVERY_S)
-        self._supervisor.loop("adapters", self.adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
-        self._supervisor.loop("sleep", self.sleeping.look, SLEEP_EVERY_S)
-        self._supervisor.loop("autoscale", self.autoscaling.look, AUTOSCALE_EVERY_S, at_once=False)
-        watch_versions(self._supervisor, self.versions, lambda: self._board.down, self.metrics)
+        self.scaling.start()
         if self._store is not None:
-            self._supervisor.loop("scalings", self._scalings.send, SCALINGS_EVERY_S, at_once=False)
             watch_drift(self._supervisor, self.read, self.metrics)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self.load.step, LOAD_EVERY_S)
@@ -239,14 +189,14 @@ class Plane:
         self.stopping = True
         grace_s = self.settings.server.grace_s if grace_s is None else grace_s
         draining = self.links.ask_all(Drain(grace_s), Drained, timeout_s=grace_s + DRAIN_MARGIN_S)
-        answers, _ = await asyncio.gather(draining, self.leading.leave())
+        answers, _ = await asyncio.gather(draining, self.scaling.leave())
         for worker, answer in answers.items():
             if isinstance(answer, TimeoutError):
                 log.warning("worker_did_not_drain", worker=worker)
         await self.releases.close()
-        self.kv_events.close()
+        self.asking.close()
         await self.feedback.close()
-        await self._scalings.send()
+        await self.scaling.close()
         await self.launches.stop()
         await self.peering.close()
 
@@ -273,15 +223,10 @@ class Plane:
         Returns why it cannot use it, an empty string, or None when it left.
         """
         problem = await self._reload.joined(worker, link, pid)
-        self.loads.tell_again()
-        self.kv_events.tell_again(worker)
+        self.asking.tell_again(worker)
         self.autoscaling.tell_again()
         for token in self._tokens.known():
             self.links.tell(worker, token)
-        adapters = self.adapters.known()
-        if adapters.replicas:
-            self.links.tell(worker, adapters)
-        self.links.tell(worker, self.cards.current())
         return problem
 
     def detach(self, worker: str) -> None:
@@ -306,6 +251,11 @@ class Plane:
         """Whether only this machine can reach the gateway."""
         return self.settings.server.local
 
+    @property
+    def autoscaling(self) -> Autoscaling:
+        """What decides how many replicas there are."""
+        return self.scaling.autoscaling
+
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         """What each worker says of why requests of a model go where they go, by the worker's name."""
         return await explained(self.links, question)
@@ -326,22 +276,10 @@ class Plane:
     async def findings(self) -> tuple[list[Finding], list[str]]:
         """How each replica was found, and what is left out of the configuration in use or odd about it. Whoever asks
         tells the operator: the log does not say once more why a replica cannot be reached."""
-        found = await found_in_steps(self.settings, self.replicas(), self._board, self._targets.said)
+        found = await found_in_steps(self.settings, self.replicas(), self.asking.board, self.asking.targets.said)
         return found, self._reload.now.sealed.notices
 
     # -- engines -------------------------------------------------------------------------------------------------------
-
-    async def probe_all(self) -> None:
-        """The step of the health loop."""
-        await self._health.probe_all(self.settings.health)
-        await self._targets.look(self._board.down)  # after the probes, on their connections
-        await self.cards.look(self._board.down)
-        self.looked.set()
-
-    async def ask_loads(self) -> None:
-        """The step of the loop over what engines say of their load, and of their caches."""
-        self.kv_events.look()
-        await self.loads.ask_all(self.settings.health.load_interval_s)
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
@@ -349,16 +287,10 @@ class Plane:
 
     def _launched(self) -> None:
         self._engines.observed(self.launches.ready())
-        if self.looked.is_set():  # else the first round is about to ask
-            self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
+        self.asking.launched()
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
-
-    def _tell_loads(self, reports: list[LoadReport], interval_s: float) -> bool:
-        message = LoadReports(interval_s, reports)
-        told = [self.links.tell(worker, message, bulk=True) for worker in self.links]
-        return all(told)
 
     def _configuration(self, configuration: InUse) -> Configure:
         return Configure(
@@ -372,20 +304,19 @@ class Plane:
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
-        self.sleeping.use(settings)
+        self.scaling.greet(settings)
         await self._engines.use(settings)
-        self.cards.forget()
+        await self.asking.use(settings)
         # A turn each: one takes up to a millisecond at 300 models, and streams may share the loop.
-        first = self._targets.use, self.experiments.use, self.releases.take, self.feedback.use, self._evaluate
+        first = self.experiments.use, self.releases.take, self.feedback.use, self._evaluate
         for use in (*first, self._tokens.use, self._discovery.use):
             await asyncio.sleep(0)
             use(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self.launches.apply(settings)
-        scaling = self.leading.use, self.cluster.use, self.advised.use, self.fixed.use, self.autoscaling.use
-        for use in (self.peering.use, *scaling):
-            await asyncio.sleep(0)
-            use(settings)
+        await asyncio.sleep(0)
+        self.peering.use(settings)
+        await self.scaling.use(settings)
 
     def _evaluate(self, settings: Settings) -> None:
         if self._store is not None:

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from gateway.telemetry import logs
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
 from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS
-from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import REPLICAS, REPLICAS_WANTED
+from gateway.telemetry.metrics.families.replicas import REPLICAS
 
 if TYPE_CHECKING:
     from gateway.control.plane import Plane
@@ -24,17 +22,10 @@ def watch_plane(plane: Plane, supervisor: Supervisor) -> None:
         metrics.count(CONFIG_RELOADS, result, by=0)
     metrics.watch(
         LOOP_AGE,
-        lambda: [
-            ((name,), age)
-            for name, age in {**supervisor.ages_s(), **plane.leading.ages_s(), **plane.cluster.ages_s()}.items()
-        ],
+        lambda: [((name,), age) for name, age in {**supervisor.ages_s(), **plane.scaling.ages_s()}.items()],
     )
     metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
     metrics.watch(REPLICAS, lambda: _replica_states(plane))
-    metrics.watch(REPLICAS_WANTED, plane.autoscaling.wanted)
-    metrics.watch(ENGINE_WAITING, plane.loads.waiting)
-    metrics.watch(ENGINE_KV_USAGE, plane.loads.kv_usages)
-    metrics.watch(PREFIX_HIT_RATIO, plane.loads.hit_ratios)
     metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
 
 

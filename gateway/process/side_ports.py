@@ -22,8 +22,8 @@ class SidePorts:
         self.scaler: ScalerPort | None = None
         keda = plane.settings.autoscale.keda
         if keda is not None:
-            service = ScalerService(plane.advised)
-            plane.advised.changed = service.changed
+            service = ScalerService(plane.scaling.advised)
+            plane.scaling.advised.changed = service.changed
             self.scaler = ScalerPort(keda, service)
 
     async def listen(self) -> None:

@@ -71,11 +71,11 @@ async def test_a_gateway_without_the_lease_serves_and_drains_and_the_next_to_hol
                 await until(lambda: other.plane.autoscaling.status()[0]["ready"], 2)
                 other.plane.autoscaling.woken(["a"])
                 assert [it["acts"] for it in other.plane.autoscaling.status()] == [False]
-                one.plane.cluster.scale("a", 1, {"eng-a": 5}, clock.monotonic())
+                one.plane.scaling._cluster.scale("a", 1, {"eng-a": 5}, clock.monotonic())
                 await until(lambda: other.plane.roster.statuses("a")[1].draining)
                 other.plane.roster.tell_now()
                 assert {(await other.chat()).headers["x-penstock-replica"] for _ in range(4)} == {"eng-a"}
-                await one.plane.leading.leave()
+                await one.plane.scaling._leading.leave()
                 await acting(other)
                 await other.plane.autoscaling.look()
                 await until(cluster.replicas, 1)
@@ -104,7 +104,7 @@ async def test_the_gateway_that_acts_stops_nothing_from_which_another_streams() 
             await first.request(0)
             cluster.serve("eng-b", second.url)
             await until(lambda: one.plane.autoscaling.status()[0]["ready"], 2)
-            one.plane.cluster.scale("a", 1, {"eng-b": 5}, clock.monotonic())
+            one.plane.scaling._cluster.scale("a", 1, {"eng-b": 5}, clock.monotonic())
 
             def heard() -> list[tuple[str, int, bool]]:
                 return [it for (each,) in one.plane.peering.demands(["a"]).values() for it in each.replicas]

@@ -156,7 +156,8 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
         await worker.listen(sockets, server_certificate(plane.settings.server))
         ports = SidePorts(plane, supervisor)
         await ports.listen()
-        await asyncio.wait_for(plane.looked.wait(), 20)  # or the gateway's own questions mix with a test's requests
+        # Or the gateway's own questions mix with a test's requests.
+        await asyncio.wait_for(plane.asking.looked.wait(), 20)
         url = url_of(sockets[0], plane.settings.server)
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:

@@ -82,7 +82,7 @@ async def serving(
                 model["targets"].append({"engine": "o", "model": name})
         models["base"] = {"targets": [{"engine": "e", "model": BASE}]}
         gateway = await stack.enter_async_context(running_gateway(document(engines=engines, models=models)))
-        await gateway.plane.adapters.look()
+        await gateway.plane.asking.adapters.look()
         yield servers, gateway
 
 
@@ -115,7 +115,7 @@ async def test_an_adapter_that_nobody_holds_is_loaded_once_however_many_want_it(
 
 async def test_replicas_that_came_since_the_last_round_are_asked_what_they_hold_before_one_loads_an_adapter() -> None:
     async with serving((), ("sql",), load=True) as (servers, gateway):
-        adapters = gateway.plane.adapters
+        adapters = gateway.plane.asking.adapters
         adapters._held.clear()
         assert "" == await adapters.load("e", "sql")
         assert [] == servers[0].asked + servers[1].asked
@@ -132,9 +132,9 @@ async def test_adapters_of_the_budget_are_spread_and_the_least_recently_used_mak
         await gateway.chat("sql")
         gateway.worker.adapters._tell()
         servers["ab".index(first)].upstream.models.append("own")  # its own, and nobody else's to unload
-        await gateway.plane.adapters.look()
+        await gateway.plane.asking.adapters.look()
         gateway.plane.settings.engines["e"].adapters.paths["new"] = "/adapters/new"  # type: ignore[union-attr]
-        assert "" == await gateway.plane.adapters.load("e", "new")
+        assert "" == await gateway.plane.asking.adapters.load("e", "new")
         assert [("load", "law"), ("unload", "law"), ("load", "new")] == servers["ab".index(second)].asked
         assert first == by(await gateway.chat("sql"))
 
@@ -164,7 +164,7 @@ async def test_a_canary_whose_adapter_cannot_be_loaded_has_errors_that_count() -
         experiment = {"salt": "s", "unit": "request", "arms": {"control": {}, "canary": canary}}
         chat = {"targets": [{"engine": "e", "model": "sql"}], "experiment": experiment}
         async with running_gateway(document(engines=engines, models={"chat": chat})) as gateway:
-            await gateway.plane.adapters.look()
+            await gateway.plane.asking.adapters.look()
             assert [503] * 3 == [(await gateway.chat("chat")).status_code for _ in range(3)]
             labels = {"model": "chat", "arm": "canary"}
             await gateway.metric(3, "penstock_experiment_requests_total", **labels)
@@ -196,16 +196,16 @@ async def test_what_a_server_says_of_its_files_is_told_to_no_client() -> None:
 
 async def test_what_goes_wrong_inside_is_told_to_no_client() -> None:
     async with serving((), load=True) as (_, gateway):
-        del gateway.plane.adapters._held  # whatever it is, it raises an exception that nobody expects
+        del gateway.plane.asking.adapters._held  # whatever it is, it raises an exception that nobody expects
         answer = await gateway.chat("sql")
         assert (503, "adapter_not_loaded") == (answer.status_code, answer.json()["error"]["code"])
         assert answer.json()["error"]["message"].endswith("the control plane could not be asked")
-        gateway.plane.adapters._held = {}
+        gateway.plane.asking.adapters._held = {}
 
 
 async def test_an_engine_that_is_removed_while_its_adapter_waits_its_turn_is_no_error() -> None:
     async with serving((), load=True) as (_, gateway):
-        adapters = gateway.plane.adapters
+        adapters = gateway.plane.asking.adapters
         await adapters.load("e", "sql")
         async with adapters._served["e"].turn, asyncio.TaskGroup() as group:
             loading = group.create_task(adapters.load("e", "law"))
@@ -228,7 +228,7 @@ async def test_each_time_others_are_tried_than_those_that_could_not_load() -> No
     async with serving((), (), ("law",), load=True) as (servers, gateway):
         servers[0].updates = servers[1].updates = False
         assert 503 == (await gateway.chat("sql")).status_code
-        gateway.plane.adapters._served["e"].failed.clear()  # some seconds later
+        gateway.plane.asking.adapters._served["e"].failed.clear()  # some seconds later
         assert "c" == by(await gateway.chat("sql"))
         assert [1, 1] == [len(one.upstream.received) for one in servers[:2]]
 
@@ -237,7 +237,7 @@ async def test_a_lone_replica_is_asked_again_for_what_it_could_not_load() -> Non
     async with serving((), load=True) as (servers, gateway):
         servers[0].updates = False
         assert 503 == (await gateway.chat("sql")).status_code
-        gateway.plane.adapters._served["e"].failed.clear()
+        gateway.plane.asking.adapters._served["e"].failed.clear()
         servers[0].updates = True
         assert "a" == by(await gateway.chat("sql"))
 
@@ -246,13 +246,13 @@ async def test_for_an_adapter_that_nobody_can_load_no_more_than_one_other_is_unl
     async with serving(("law",), ("sql",), load=True, per_replica=1) as (servers, gateway):
         for _ in range(3):
             assert 503 == (await gateway.chat("bad")).status_code
-            gateway.plane.adapters._served["e"].failed.clear()
+            gateway.plane.asking.adapters._served["e"].failed.clear()
         assert 1 == len(servers[0].asked + servers[1].asked)
 
 
 async def test_what_is_being_unloaded_is_not_taken_for_held_whenever_it_was_listed() -> None:
     async with serving(("law",), load=True, per_replica=1) as (servers, gateway):
-        adapters, book = gateway.plane.adapters, gateway.worker.fleet.adapters
+        adapters, book = gateway.plane.asking.adapters, gateway.worker.fleet.adapters
         servers[0].unloading = gate = asyncio.Event()
         engine = dict(gateway.plane._engines.telling())["e"]
         async with asyncio.TaskGroup() as group:
@@ -271,19 +271,19 @@ async def test_what_is_being_unloaded_is_not_taken_for_held_whenever_it_was_list
 
 async def test_what_was_unloaded_is_gone_though_metrics_of_before_name_it() -> None:
     async with serving(("law",), load=True, per_replica=1) as (servers, gateway):
-        adapters, plane = gateway.plane.adapters, gateway.plane
+        adapters, plane = gateway.plane.asking.adapters, gateway.plane
         page = 'vllm:lora_requests_info{max_lora="1",running_lora_adapters="law",waiting_lora_adapters=""} 1.7e9\n'
         engine = dict(plane._engines.telling())["e"]
         await adapters._unload(engine, ("e", "a"), "law")
         servers[0].upstream.page = page.encode()
-        await plane.ask_loads()
+        await plane.asking.ask_loads()
         await adapters.look()
         assert frozenset() == adapters._held["e", "a"]
         servers[0].upstream.page = page.replace("law", "").encode()
-        await plane.ask_loads()
+        await plane.asking.ask_loads()
         await adapters.look()
         servers[0].upstream.page = page.encode()  # somebody has loaded it again
-        await plane.ask_loads()
+        await plane.asking.ask_loads()
         await adapters.look()
         assert {"law"} == adapters._held["e", "a"]
 
@@ -299,7 +299,7 @@ async def test_a_replica_that_has_started_anew_and_lost_its_adapter_costs_no_ans
     async with serving(("sql",), ("sql",)) as (servers, gateway):
         servers[0].upstream.models.remove("sql")
         assert {"b"} == {by(await gateway.chat("sql")) for _ in range(12)}
-        await gateway.plane.adapters.look()
+        await gateway.plane.asking.adapters.look()
         before = len(servers[0].upstream.received)
         assert {"b"} == {by(await gateway.chat("sql")) for _ in range(12)}
         assert before == len(servers[0].upstream.received)
@@ -334,8 +334,8 @@ async def test_what_a_server_says_of_adapters_in_use_is_known_before_its_list_is
     async with serving((), ()) as (servers, gateway):
         page = 'vllm:lora_requests_info{max_lora="1",running_lora_adapters="sql",waiting_lora_adapters=""} 1.7e9\n'
         servers[1].upstream.page = page.encode()
-        await gateway.plane.ask_loads()
-        await gateway.plane.adapters.look()
+        await gateway.plane.asking.ask_loads()
+        await gateway.plane.asking.adapters.look()
         assert {"b"} == gateway.worker.fleet.adapters.holders("e", "sql")
 
 
@@ -343,9 +343,9 @@ async def test_a_change_of_the_configuration_forgets_what_is_no_adapter_any_more
     async with serving(("sql",), ()) as (_, gateway):
         plane = gateway.plane
         del plane.settings.engines["e"].adapters.paths["sql"]  # type: ignore[union-attr]
-        await plane.adapters.look()
+        await plane.asking.adapters.look()
         assert frozenset() == gateway.worker.fleet.adapters.holders("e", "sql")
-        assert [] == plane.adapters.known().replicas[0].adapters
+        assert [] == plane.asking.adapters.known().replicas[0].adapters
 
 
 async def test_adapters_are_told_of_as_used_when_requests_were_sent_for_them() -> None:
@@ -356,8 +356,8 @@ async def test_adapters_are_told_of_as_used_when_requests_were_sent_for_them() -
         assert [("e", "law"), ("e", "sql")] == list(used)
         gateway.worker.adapters._tell()
         assert {} == used
-        await gateway.until(lambda: "e" in gateway.plane.adapters._served)
-        assert {"law", "sql"} == gateway.plane.adapters._served["e"].used_s.keys()
+        await gateway.until(lambda: "e" in gateway.plane.asking.adapters._served)
+        assert {"law", "sql"} == gateway.plane.asking.adapters._served["e"].used_s.keys()
 
 
 async def test_the_body_of_a_request_that_waits_for_an_adapter_is_counted_until_it_begins() -> None:

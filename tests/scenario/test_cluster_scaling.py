@@ -76,7 +76,7 @@ async def test_a_scale_down_waits_for_the_stream_of_the_one_that_goes() -> None:
             cluster.serve("eng-b", second.url)
             await until(lambda: gateway.plane.autoscaling.status()[0]["ready"], 2)
             look = gateway.plane.autoscaling.look
-            gateway.plane.cluster.scale("a", 1, {"eng-b": 5}, clock.monotonic())
+            gateway.plane.scaling._cluster.scale("a", 1, {"eng-b": 5}, clock.monotonic())
             await until(lambda: cluster.cost("eng-a"), "-1000")
             await look()
             assert (cluster.replicas(), gateway.plane.autoscaling.status()[0]["draining"]) == (2, 1)

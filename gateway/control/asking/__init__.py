@@ -8,7 +8,8 @@ model_cards.py       what it says of its models
 targets.py           whether it has the models that the configuration sends it
 engine_versions.py   which version of itself it runs
 adapters.py          which LoRA adapters it has loaded; loads and unloads them
+joined.py            those of them that ask replicas: made, begun, and told to workers that come
 tokens.py            access tokens of hosted engines, fetched ahead of time
 
-I want to ask something new / edit: a file here, started in `control/plane.py` / test: tests/gateway/control/asking.
+I want to ask something new / edit: a file here, begun in `joined.py` / test: tests/gateway/control/asking.
 """

@@ -1,5 +1,6 @@
 """How many replicas an engine has: `routing.autoscale` decides, this asks what it needs to know and acts.
 
+joined.py        all of it, as the plane has it
 autoscale.py     the loop: signals in, decisions out, each kept with its sentence
 demand.py        the signals: sums over workers and peers
 decisions.py     decisions as they are kept and shown

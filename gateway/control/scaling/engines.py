@@ -1,26 +1,21 @@
-"""Each engine by the one that can make its replicas more or fewer, and the loop over all of them."""
+"""Each engine by the one that can make its replicas more or fewer, and what is behind the names of those that sleep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.control.scaling.actuator import Actuator, Standing
 from gateway.control.scaling.advised import AdvisedScaling
-from gateway.control.scaling.autoscale import Autoscaling
 from gateway.control.scaling.cluster.scaling import ClusterScaling
-from gateway.control.scaling.decisions import ScalingLog
-from gateway.control.scaling.demand import PeersDemands, ask_everybody
 from gateway.control.scaling.fixed import FixedScaling
 from gateway.control.scaling.launched import LaunchScaling
-from gateway.workers.demand import EngineStarts
 
 if TYPE_CHECKING:
     from engines.port import Engine
     from gateway.control.asking.loads import EngineLoads
     from gateway.control.engines import Engines
     from gateway.control.launches import Launches
-    from gateway.control.links import Links
 
 
 class Actuators:
@@ -61,9 +56,7 @@ class Actuators:
 class Servers:
     """Satisfies `gateway.control.scaling.sleep_ports.Servers`: what is behind the names, of one plane."""
 
-    def __init__(
-        self, engines: Engines, launches: Launches, fixed: FixedScaling, loads: Callable[[], EngineLoads]
-    ) -> None:
+    def __init__(self, engines: Engines, launches: Launches, fixed: FixedScaling, loads: EngineLoads) -> None:
         self._engines = engines
         self._launches = launches
         self._fixed = fixed
@@ -84,23 +77,4 @@ class Servers:
             launcher.remove([replica])
 
     def emptied(self, engine: str, replica: str) -> None:
-        self._loads().emptied(engine, replica)
-
-
-def autoscaling_over(
-    actuator: Actuator,
-    links: Links,
-    loads: Callable[[], EngineLoads],
-    peers: PeersDemands,
-    busy: Callable[[str], Collection[str] | None],
-    decided: ScalingLog,
-) -> Autoscaling:
-    """The loop for all engines, over these workers and what other gateways have to do; for `busy` see there."""
-    return Autoscaling(
-        actuator,
-        lambda engines: ask_everybody(links, engines, peers),
-        lambda engine, replicas: loads().kv_usage(engine, replicas),
-        lambda starts: links.tell_all(EngineStarts(starts)),
-        busy=busy,
-        decided=decided,
-    )
+        self._loads.emptied(engine, replica)

@@ -61,7 +61,7 @@ async def test_workers_hear_when_a_replica_goes_down_and_comes_up_and_not_otherw
     heard: list[int] = []
     try:
         for _ in results:
-            await plane.probe_all()
+            await plane.asking.probe_all()
             await settled()
             heard.append(len(worker.all_heard(MembersChanged)))
         assert heard == [0, 0, 0, 1, 1, 2, 2]
@@ -208,7 +208,7 @@ async def test_adapters_are_not_loaded_onto_replicas_that_sleep_nor_counted_ther
     try:
         await plane._use(plane.settings)
         ((_, engine),) = plane._engines.telling()
-        adapters = plane.adapters
+        adapters = plane.asking.adapters
         for replica in "ab":
             adapters._held["e", replica] = frozenset(["sql"])
         assert adapters._holders(engine, "sql") == {("e", "a"), ("e", "b")}

@@ -149,7 +149,7 @@ async def test_a_gateway_says_which_target_is_wrong_at_start_and_asks_no_paid_en
         )
         with structlog.testing.capture_logs() as lines:
             async with running_gateway(config) as gateway:
-                await gateway.until(lambda: not gateway.plane._targets._open)
+                await gateway.until(lambda: not gateway.plane.asking.targets._open)
     told = [(line["engine"], line["model"], line["engine_has"]) for line in lines if "target" in line["event"]]
     assert sorted(told) == [("a", "upstream-model", ["other"]), ("b", "upstream-model", ["other"])]
     assert [1, 1, 0] == [each.asked_for_models for each in (own, house, hosted)]

@@ -37,7 +37,7 @@ def digests(worker: FakeWorker) -> list[str]:
 async def test_a_worker_is_told_everything_when_it_joins(gateway: Control) -> None:
     configured, cards = gateway.workers[0].heard
     assert configured == Configure(seal(load_settings(FILE, {})), 2, [])
-    assert cards == gateway.plane.cards.known
+    assert cards == gateway.plane.asking.cards.known
 
 
 async def test_why_a_worker_refused_is_told(gateway: Control) -> None:
