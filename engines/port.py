@@ -82,6 +82,12 @@ class Replica:
     """Where it runs; empty where nobody said."""
     key: int = 0
     """With which of its engine's keys it is asked: a server is as many replicas as there are keys."""
+    life: str = ""
+    """What another server under the same id would have another of, such as a pod's UID; empty where nobody said."""
+
+    def succeeds(self, other: Replica) -> bool:
+        """Whether it is known to be another server than that one."""
+        return self.life != other.life and bool(self.life and other.life)
 
 
 class Outgoing:

@@ -58,6 +58,8 @@ class TargetSpec:
     """Whether `model` is an adapter, which only some of the replicas may hold."""
     loads: bool = False
     """Whether that is loaded on demand."""
+    lives: tuple[str, ...] = ()
+    """Of each of `replicas`, where that is known: another server under the same id has another one."""
 
 
 @dataclass(frozen=True, slots=True)

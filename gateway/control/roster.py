@@ -78,7 +78,10 @@ class Roster:
             return  # one that was replaced has nothing to say
         listed = self._listed[engine]
         for replica in difference.added:
-            new = replica.id not in listed
+            known = listed.get(replica.id)
+            new = known is None or replica.succeeds(known)
+            if known is not None and new:
+                self._succeeded(engine, replica.id)
             listed[replica.id] = replica
             if not source.written:
                 self._note(engine, replica.id)
@@ -92,11 +95,16 @@ class Roster:
         for id in difference.resumed:
             self._mark(self._leaving, engine, id, False)
 
-    def _forget(self, engine: str, id: str, tell: bool) -> None:
-        """What workers read in the configuration they also read the end of; of the rest they are told."""
-        for marks in (self._down, self._leaving, self._held, self._retired):
+    def _succeeded(self, engine: str, id: str) -> None:
+        """Another server has its id now. Of the one before nothing holds; whether it drains its source has said."""
+        for marks in (self._down, self._held, self._retired):
             marks.discard((engine, id))
         self._resting.pop((engine, id), None)
+
+    def _forget(self, engine: str, id: str, tell: bool) -> None:
+        """What workers read in the configuration they also read the end of; of the rest they are told."""
+        self._succeeded(engine, id)
+        self._leaving.discard((engine, id))
         if tell:
             self._note(engine, id)
 
@@ -215,8 +223,8 @@ class Roster:
             return Member(engine, id, gone=True)
         key = engine, id
         url = "" if self._sources[engine].written else replica.url
-        zone = "" if self._sources[engine].written else replica.zone
-        return Member(engine, id, url, key not in self._down, self._drains(key), zone=zone)
+        zone, life = ("", "") if self._sources[engine].written else (replica.zone, replica.life)
+        return Member(engine, id, url, key not in self._down, self._drains(key), zone=zone, life=life)
 
     def _note(self, engine: str, id: str) -> None:
         self._news[engine, id] = None

@@ -22,7 +22,7 @@ _AT_ONCE = 16
 class Built:
     """One engine with its replicas, by id, in the order in which pools list them."""
 
-    __slots__ = ("context", "engine", "ids", "replicas", "spoken")
+    __slots__ = ("context", "engine", "ids", "lives", "replicas", "spoken")
 
     def __init__(self, engine: HttpEngine, replicas: dict[str, Replica], context: ssl.SSLContext | None) -> None:
         """`context` is what its https replicas were added with: another one once a file of authorities has changed."""
@@ -30,6 +30,7 @@ class Built:
         self.context = context
         self.replicas = replicas
         self.ids = tuple(replicas)
+        self.lives = tuple([replica.life for replica in replicas.values()])
         spoken = frozenset(OPERATION_KEYS[operation] for operation in engine.operations)
         self.spoken = spoken.union(engine.translated, engine.unary)
 

@@ -272,7 +272,9 @@ class LiveFleet:
         if built is None or written:
             return False
         known = built.replicas.get(member.replica)
-        return known is not None if member.gone else known is None or known.url != member.url
+        if member.gone or known is None:
+            return member.gone == (known is not None)
+        return known.url != member.url or known.life != member.life
 
     def _put(self, draft: Draft, name: str, section: EngineSection) -> Iterator[None]:
         """One engine, and a state for each of its replicas."""
@@ -281,13 +283,17 @@ class LiveFleet:
         if replicas is None:
             # In the order of their names, so that the order of their coming does not matter.
             ids = sorted((member.replica for member in told.values() if member.url), key=lambda id: (len(id), id))
-            replicas = tuple(Replica(id, told[id].url, told[id].zone or section.zone or "") for id in ids)
+            zone = section.zone or ""
+            replicas = tuple(Replica(id, told[id].url, told[id].zone or zone, life=told[id].life) for id in ids)
         yield from draft.put(name, section.http_settings(), replicas)
         made, old = draft.engines[name].engine, self._engines.get(name)
         if name in self._tokens and old is not None and old.engine.settings.tokens == made.settings.tokens is not None:
             made.use_token(self._tokens[name])  # another credential's would be refused
         now = clock.monotonic()
         for at, replica in enumerate(replicas, 1):
+            before = old.replicas.get(replica.id) if old is not None else None
+            if before is not None and replica.succeeds(before):
+                self.table.succeed((name, replica.id))
             if self.prepared is not None and self.table.find((name, replica.id)) is None:
                 self.table.get((name, replica.id)).returned_s = now  # those of the start are taken to be warm
             _mark(self.table.get((name, replica.id)), told.get(replica.id))

@@ -19,3 +19,5 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     """It has left; nothing else is said of it then."""
     zone: str = ""
     """Where it runs, if whoever found it knows."""
+    life: str = ""
+    """Another server under the same id has another one; empty where nobody said."""

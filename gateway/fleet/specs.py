@@ -85,6 +85,7 @@ def model_spec(
             engine=target.engine,
             model=target.model,
             replicas=engines[target.engine].ids,
+            lives=engines[target.engine].lives,
             operations=engines[target.engine].spoken,
             tier=target.tier,
             weight=target.weight,

@@ -7,7 +7,8 @@
     not ready, never was         none yet
 
 The same goes for pods that labels of the configuration select, at its one port. A replica is known by its pod's name;
-at a second target port and those after it, by the name and the port.
+at a second target port and those after it, by the name and the port. A pod of another UID is another
+pod: one that follows under the same name begins as none.
 """
 
 from __future__ import annotations
@@ -145,6 +146,11 @@ class PoolReplicas:
         resumed: list[str] = []
         for name in names:
             pod, known = self._pods.get(name), self._known.get(name, {})
+            before = next(iter(known.values()), None)
+            if before is not None and pod is not None and not pod.ready and _is_another(pod, before):
+                removed += known
+                known = {}
+                self._draining.discard(name)
             there = self._there(name, pod) if pod is not None and (known or pod.ready) else {}
             removed += [id for id in known if id not in there]
             new = [one for id, one in there.items() if known.get(id) != one]
@@ -169,5 +175,10 @@ class PoolReplicas:
         found: dict[str, Replica] = {}
         for at, port in enumerate(self._ports):
             id = name[:MOST_NAME] if at == 0 else f"{name[: MOST_NAME - 6]}:{port}"
-            found[id] = Replica(id, f"{self._scheme}://{host}:{port}", zone)
+            found[id] = Replica(id, f"{self._scheme}://{host}:{port}", zone, life=pod.metadata.uid)
         return found
+
+
+def _is_another(pod: ServingPod, replica: Replica) -> bool:
+    """Whether the replica is of a pod that had its name before."""
+    return pod.metadata.uid != replica.life and bool(pod.metadata.uid and replica.life)

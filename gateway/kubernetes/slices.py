@@ -7,7 +7,8 @@
     not ready, never was         none yet
 
 A slice is told whole when one of its endpoints changes, and an endpoint may be in two for a moment, while it is moved:
-it terminates once one of them says so, and is ready while any says so.
+it terminates once one of them says so, and is ready while any says so. A pod is known by its name, and is another one
+where its UID is: one that follows under the same name begins as none.
 """
 
 from __future__ import annotations
@@ -77,7 +78,6 @@ class _Said(msgspec.Struct, frozen=True):
     """What one slice says of one replica."""
 
     replica: Replica
-    uid: str
     ready: bool
     terminating: bool
 
@@ -185,13 +185,19 @@ class ServiceReplicas:
                     self._draining.discard(id)
                     removed.append(id)
                 continue
-            terminating = any(one.terminating for one in said)
             best = said[0]
             if len(said) > 1:
-                best = max(said, key=lambda one: (one.ready and not one.terminating, one.uid))
+                best = max(said, key=lambda one: (one.ready and not one.terminating, one.replica.life))
+            terminating = any(one.terminating for one in said if not best.replica.succeeds(one.replica))
             serves = best.ready and not terminating
-            if known is None and not serves:
-                continue
+            if not serves:
+                if known is not None and best.replica.succeeds(known):
+                    del self._known[id]
+                    self._draining.discard(id)
+                    removed.append(id)
+                    continue
+                if known is None:
+                    continue
             if serves and known != best.replica:
                 self._known[id] = best.replica
                 added.append(best.replica)
@@ -227,8 +233,7 @@ def _said_of(endpoint: Endpoint, port: int, scheme: str) -> _Said | None:
     id = pod.name[:MOST_NAME] if pod is not None and pod.name else f"{host}:{port}"
     conditions = endpoint.conditions
     return _Said(
-        Replica(id, f"{scheme}://{host}:{port}", endpoint.zone or ""),
-        pod.uid if pod is not None else "",
+        Replica(id, f"{scheme}://{host}:{port}", endpoint.zone or "", life=pod.uid if pod is not None else ""),
         conditions.ready is not False,
         conditions.terminating is True,
     )

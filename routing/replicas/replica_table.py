@@ -102,6 +102,21 @@ class ReplicaTable:
             self.slotted.pop(key, None)
         return gone
 
+    def succeed(self, key: ReplicaKey) -> None:
+        """Another server has the key now: what was known of the one before is forgotten, and what it has in flight ends
+        by itself and counts no more. Fleets built before still send to it. Unknown keys are fine."""
+        state = self._states.pop(key, None)
+        if state is None:
+            return
+        if state.slot != NO_SLOT:
+            self.prefixes.drop(state.slot)
+            state.slot = NO_SLOT
+        for kept in (self.opened, self.slotted):
+            kept.pop(key, None)
+        self._leaving.pop(key, None)
+        if self._busy is not None and state in self._busy:
+            self._busy.remove(state)
+
     def slot_of(self, state: ReplicaState) -> int:
         """The place of a replica in the prefix index, from now on."""
         if state.slot == NO_SLOT:

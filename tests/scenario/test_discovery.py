@@ -72,6 +72,17 @@ async def test_pods_come_and_go_and_a_stream_outlives_the_end_of_its_pod() -> No
             assert 0.0 <= ages["a",] < 10.0
 
 
+async def test_a_pod_that_follows_under_the_same_name_and_address_begins_anew() -> None:
+    async with running_api_server() as server, running_upstream() as upstream:
+        put(server, "pod-a", upstream)
+        async with running_gateway(one_model(found_by(server))) as gateway:
+            await known(gateway, "pod-a")
+            before = gateway.worker.fleet.table.find(("a", "pod-a"))
+            put(server, "pod-a", upstream, uid="another")
+            await gateway.until(lambda: gateway.worker.fleet.table.find(("a", "pod-a")) not in (before, None))
+            assert (await gateway.chat()).headers["x-penstock-replica"] == "pod-a"
+
+
 async def test_without_an_answer_what_is_known_stays_in_use() -> None:
     async with running_api_server() as server, running_upstream() as upstream:
         put(server, "pod-a", upstream)

@@ -35,6 +35,22 @@ the reader's to grant. */}}
 {{- toJson ($pools | uniq | sortAlpha) -}}
 {{- end -}}
 
+{{/* What of them is scaled, in JSON: the gateways write it, and need the right to. */}}
+{{- define "penstock.workloads" -}}
+{{- $root := . -}}
+{{- $workloads := list -}}
+{{- range $_, $engine := .Values.config.engines | default dict -}}
+{{- $place := dig "discover" "kubernetes" "" $engine -}}
+{{- $workload := dig "autoscale" "kubernetes" "" $engine -}}
+{{- if and (kindIs "map" $workload) (kindIs "map" $place) -}}
+{{- if and (not $place.api_url) (eq ($place.namespace | default $root.Release.Namespace) $root.Release.Namespace) -}}
+{{- $workloads = append $workloads $workload -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $workloads -}}
+{{- end -}}
+
 {{- define "penstock.gateway.account" -}}
 {{- if or (include "penstock.discovers" .) (include "penstock.discovers.pods" .) (include "penstock.leads" .) -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
 {{- end -}}

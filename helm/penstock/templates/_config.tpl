@@ -59,9 +59,14 @@
 {{- range $_, $engine := .Values.config.engines | default dict -}}{{- if kindIs "map" (dig "autoscale" "sleep" "" $engine) }}true{{ end -}}{{- end -}}
 {{- end -}}
 
+{{/* "true" where engines of `config` are scaled by the gateways. */}}
+{{- define "penstock.config.scales" -}}
+{{- range $_, $engine := .Values.config.engines | default dict -}}{{- if kindIs "map" (dig "autoscale" "kubernetes" "" $engine) }}true{{ end -}}{{- end -}}
+{{- end -}}
+
 {{/* "true" where gateways find each other: where engines are scaled, or sleep. A rolling update has two of one. */}}
 {{- define "penstock.peers" -}}
-{{- if or (include "penstock.autoscaled" .) (include "penstock.config.sleeps" .) }}true{{ end -}}
+{{- if or (include "penstock.autoscaled" .) (include "penstock.config.sleeps" .) (include "penstock.config.scales" .) }}true{{ end -}}
 {{- end -}}
 
 {{/* "true" where one of them, by a Lease, acts for all. */}}

@@ -65,6 +65,13 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if and (include "penstock.config.scales" .) (has .Values.autoscaling.mode (list "keda" "hpa")) -}}
+{{- range $name, $engine := $config.engines -}}
+{{- if kindIs "map" (dig "autoscale" "kubernetes" "" $engine) -}}
+{{- fail (printf "\n\nconfig.engines.%s.autoscale.kubernetes has the gateways write replicas, and autoscaling.mode is %s: write autoscaling.mode gateway or none, or leave kubernetes out and have %s scale it." $name $root.Values.autoscaling.mode (ternary "KEDA" "an HPA" (eq $root.Values.autoscaling.mode "keda"))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $_ := .Values.engines -}}
 {{- include "penstock.validate.engine" (dict "root" $root "name" $name "engine" (include "penstock.engine" (dict "root" $root "name" $name) | fromJson)) -}}
 {{- end -}}

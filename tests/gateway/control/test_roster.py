@@ -67,6 +67,35 @@ async def test_changes_of_one_moment_are_one_message_with_the_whole_truth_of_eac
     assert told.heard == [[Member("e", "a", gone=True), Member("e", "b", "http://h:1", healthy=False, draining=True)]]
 
 
+async def test_another_server_under_the_same_id_and_url_is_told_and_has_none_of_the_marks() -> None:
+    told, greeted = Told(), list[str]()
+    found = Observed()
+    told.roster.enroll("e", found)
+    told.roster.greet("e", greeted.append)
+    found.found([Replica("a", "http://h:1", life="u")])
+    told.roster.down({("e", "a")})
+    assert told.roster.drain("e", "a")
+    assert told.roster.retire("e", "a")
+    assert told.roster.rest("e", "a", "asleep")
+    await turns()
+    found.found([Replica("a", "http://h:1", life="v")])
+    await turns()
+    told.roster.down(set())
+    assert told.heard[1:] == [[Member("e", "a", "http://h:1", life="v")]]
+    assert told.roster.states()["e", "ready"] == 1
+    assert greeted == ["a", "a"]
+
+
+async def test_another_server_under_the_same_id_that_drains_goes_on_draining() -> None:
+    told = Told()
+    found = Observed()
+    told.roster.enroll("e", found)
+    found.found([Replica("a", "http://h:1", life="u")], draining=["a"])
+    found.found([Replica("a", "http://h:1", life="v")], draining=["a"])
+    await turns()
+    assert told.heard == [[Member("e", "a", "http://h:1", draining=True, life="v")]]
+
+
 async def test_of_written_replicas_only_what_keeps_requests_away_is_told() -> None:
     told = Told()
     told.roster.enroll("e", Written((at("a"), at("b"))))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trustme
 from hypothesis import Phase, given, settings
@@ -18,7 +20,8 @@ from gateway.fleet.members import Member
 from gateway.fleet.snapshot import UNNAMED
 from gateway.fleet.steps import at_once
 from gateway.workers.messages import LoadReport
-from routing.replicas.replica import SEED_CACHE_BLOCKS
+from routing.failing.breaker import Verdict
+from routing.replicas.replica import NO_SLOT, SEED_CACHE_BLOCKS
 from routing.route import Tiers
 from tests.gateway.fleet.fleets import Fleets
 
@@ -243,6 +246,45 @@ async def test_a_replica_that_left_gets_nothing_new_and_is_forgotten_with_its_me
     endpoint.state.release(5, 5)
     fleets.live.sweep()
     assert (list(fleets.live.table), list(fleets.live.meters._meters)) == ([], [])
+
+
+@pytest.mark.parametrize("by", ["a difference", "a reload"])
+async def test_of_another_server_under_the_same_id_and_url_nothing_is_known(by: str) -> None:
+    fleets = Fleets()
+    text = document({"e": told()}, {"m": {"targets": [{"engine": "e"}], "policy": {"name": "prefix"}}})
+    one = Member("e", "a", "http://a.test:1", life="u")
+    fleets.configure(text, [one, Member("e", "b", "http://b.test:1", life="u")])
+    table = fleets.live.table
+    old, other = table.find(("e", "a")), table.find(("e", "b"))
+    assert old is not None
+    old.charge(10, 10)
+    while old.breaker.closed:
+        now = clock.monotonic()
+        old.breaker.record(old.breaker.admit(now), Verdict.FAILURE, now, random.Random(1))
+    slot = table.slot_of(old)
+    table.prefixes.add((1, 2), slot)
+    assert [key for key, _ in fleets.live.open_breakers()] == [("e", "a")]
+
+    fleets.change(one)
+    assert table.find(("e", "a")) is old
+
+    follows = msgspec.structs.replace(one, life="v")
+    if by == "a reload":
+        fleets.configure(text, [follows, Member("e", "b", "http://b.test:1", life="u")])
+    else:
+        fleets.change(follows)
+    new = table.find(("e", "a"))
+    assert new is not None
+    assert new is not old
+    assert table.find(("e", "b")) is other
+    assert new.breaker.closed
+    assert (new.in_flight_requests, fleets.live.open_breakers()) == (0, [])
+    assert old.slot == NO_SLOT
+    assert table.slotted["e", "a"] is new
+    assert {endpoint.state for endpoint in fleets.snapshot.fleet.models["m"].endpoints()} == {new, other}
+    old.release(10, 10)
+    fleets.live.sweep()
+    assert table.find(("e", "a")) is new
 
 
 async def test_a_changed_breaker_key_keeps_what_is_in_flight_and_holds_for_every_replica() -> None:

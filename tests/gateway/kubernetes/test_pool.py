@@ -13,9 +13,9 @@ from gateway.control.membership import MemberDifference
 from gateway.kubernetes.pool import InferencePool, PoolReplicas, ServingPod
 
 
-def pod(state: str, address: str = "10.0.0.1", **labels: str) -> ServingPod:
+def pod(state: str, address: str = "10.0.0.1", uid: str = "u", **labels: str) -> ServingPod:
     ready = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": str(state == "ready")}]
-    metadata: dict[str, Any] = {"name": "a", "uid": "u", "labels": labels}
+    metadata: dict[str, Any] = {"name": "a", "uid": uid, "labels": labels}
     if state == "terminating":
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     phase = "Failed" if state == "failed" else "Running"
@@ -23,7 +23,7 @@ def pod(state: str, address: str = "10.0.0.1", **labels: str) -> ServingPod:
     return msgspec.json.decode(msgspec.json.encode(it), type=ServingPod)
 
 
-A = Replica("a", "http://10.0.0.1:8000")
+A = Replica("a", "http://10.0.0.1:8000", life="u")
 
 
 def found(*ports: int) -> PoolReplicas:
@@ -46,12 +46,25 @@ def test_a_pod_comes_drains_comes_back_and_goes() -> None:
     assert len(one) == 0
 
 
+def test_a_pod_of_the_same_name_and_address_and_another_uid_is_another_replica() -> None:
+    one = found(8000, 8001)
+    one.changed("a", pod("ready"))
+    assert [(each.id, each.life) for each in one.changed("a", pod("ready", uid="v")).added] == [
+        ("a", "v"),
+        ("a:8001", "v"),
+    ]
+    one.changed("a", pod("terminating", uid="v"))
+    assert one.changed("a", pod("starting", uid="w")) == MemberDifference(removed=("a", "a:8001"))
+    now = one.changed("a", pod("ready", uid="w"))
+    assert ([each.life for each in now.added], now.resumed) == (["w", "w"], ())
+
+
 def test_each_target_port_is_a_replica_and_other_ports_are_others() -> None:
     one = found(8000, 8001)
     both = one.changed("a", pod("ready", "fd00::1", **{"topology.kubernetes.io/zone": "eu-1a"})).added
     assert both == (
-        Replica("a", "http://[fd00::1]:8000", "eu-1a"),
-        Replica("a:8001", "http://[fd00::1]:8001", "eu-1a"),
+        Replica("a", "http://[fd00::1]:8000", "eu-1a", life="u"),
+        Replica("a:8001", "http://[fd00::1]:8001", "eu-1a", life="u"),
     )
     assert one.changed("a", pod("unready", "fd00::1")).draining == ("a", "a:8001")
     moved = one.listening((9000,))

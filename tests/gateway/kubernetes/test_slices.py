@@ -21,7 +21,7 @@ def slice_of(*endpoints: Any, port: int | None = 8000, kind: str = "IPv4") -> Sl
     return msgspec.json.decode(msgspec.json.encode(made), type=Slice)
 
 
-A = Replica("a", "http://10.0.0.1:8000")
+A = Replica("a", "http://10.0.0.1:8000", life="uid-a")
 
 
 def test_a_pod_comes_drains_and_goes() -> None:
@@ -60,7 +60,31 @@ def test_a_pod_of_the_same_name_at_another_address_is_told_as_at_a_new_place() -
     found = ServiceReplicas(None)
     found.changed("s", slice_of(endpoint("a", "10.0.0.1")))
     now = found.changed("s", slice_of(endpoint("a", "10.0.0.2", uid="another")))
-    assert now == MemberDifference(added=(Replica("a", "http://10.0.0.2:8000"),))
+    assert now == MemberDifference(added=(Replica("a", "http://10.0.0.2:8000", life="another"),))
+
+
+def test_a_pod_of_the_same_name_and_address_and_another_uid_is_another_replica() -> None:
+    """As of a StatefulSet on its node's network; whoever missed the deletion hears of nothing but the new one."""
+    found = ServiceReplicas(None)
+    found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=False), endpoint("b", "10.0.0.2")))
+    found.changed("s", slice_of(endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2")))
+    ready = endpoint("a", "10.0.0.1", uid="another")
+    now = found.changed("s", slice_of(ready, endpoint("b", "10.0.0.2")))
+    assert now == MemberDifference(added=(Replica("a", "http://10.0.0.1:8000", life="another"),))
+    starting = endpoint("a", "10.0.0.1", uid="third", ready=False)
+    assert found.changed("s", slice_of(starting, endpoint("b", "10.0.0.2"))) == MemberDifference(removed=("a",))
+    assert found.changed("s", slice_of(starting)) == MemberDifference(removed=("b",))
+    ready = endpoint("a", "10.0.0.1", uid="third")
+    assert found.changed("s", slice_of(ready)).added == (Replica("a", "http://10.0.0.1:8000", life="third"),)
+
+
+def test_a_slice_that_still_tells_of_the_end_of_a_pod_does_not_end_the_one_that_follows() -> None:
+    found = ServiceReplicas(None)
+    found.changed("s", slice_of(endpoint("a", "10.0.0.1")))
+    found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=False, terminating=True)))
+    now = found.changed("t", slice_of(endpoint("a", "10.0.0.1", uid="another")))
+    assert now == MemberDifference((Replica("a", "http://10.0.0.1:8000", life="another"),), resumed=("a",))
+    assert found.gone("s") == MemberDifference()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +106,7 @@ def test_addresses_of_ipv6_zones_and_endpoints_without_a_pod() -> None:
     other = {"addresses": ["10.0.0.7"], "conditions": {}}
     added = ServiceReplicas(None, "https").changed("s", slice_of(one, other)).added
     assert added == (
-        Replica("a", "https://[fd00::1]:8000", "eu-1a"),
+        Replica("a", "https://[fd00::1]:8000", "eu-1a", life="uid-a"),
         Replica("10.0.0.7:8000", "https://10.0.0.7:8000"),
     )
 
@@ -136,16 +160,21 @@ def test_of_a_slice_that_grows_nobody_is_read_anew_and_of_one_that_cannot_be_rea
             assert found.changed("s", broken) == MemberDifference(removed=("c",))
 
 
+def b_at(address: str) -> Replica:
+    return Replica("b", f"http://{address}:8000", life="uid-b")
+
+
 def test_two_endpoints_of_a_slice_that_change_places_or_pods_are_told_as_they_are() -> None:
     found = ServiceReplicas(None)
     a, b = endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2")
     found.changed("s", slice_of(a, b))
     assert found.changed("s", slice_of(b, a)) == MemberDifference()
     other = endpoint("c", "10.0.0.1")
-    assert found.changed("s", slice_of(b, other)) == MemberDifference((Replica("c", "http://10.0.0.1:8000"),), ("a",))
+    c = Replica("c", "http://10.0.0.1:8000", life="uid-c")
+    assert found.changed("s", slice_of(b, other)) == MemberDifference((c,), ("a",))
     twice = endpoint("b", "10.0.0.9")
-    assert found.changed("s", slice_of(b, twice)) == MemberDifference((Replica("b", "http://10.0.0.9:8000"),), ("c",))
-    assert found.changed("s", slice_of(b)) == MemberDifference((Replica("b", "http://10.0.0.2:8000"),))
+    assert found.changed("s", slice_of(b, twice)) == MemberDifference((b_at("10.0.0.9"),), ("c",))
+    assert found.changed("s", slice_of(b)) == MemberDifference((b_at("10.0.0.2"),))
 
 
 def test_what_is_kept_of_a_list_does_not_keep_its_page() -> None:
