@@ -29,7 +29,10 @@ def record_routes(gateway: Keeps) -> Sequence[tuple[str, str, Callable[[Request]
 
     def reading(what: str) -> Callable[[Request], Awaitable[Response]]:
         async def read(request: Request) -> Response:
-            told = await gateway.read(AskRead(what, dict(request.query_params), clock.wall()))
+            asked = request.query_params
+            if len(asked.multi_items()) > len(asked):  # else the last would count, and nobody would know
+                raise Failure("invalid_field", "each parameter is to be named once: `by=model,tenant`")
+            told = await gateway.read(AskRead(what, dict(asked), clock.wall()))
             if told.wrong:
                 raise Failure("invalid_field", told.wrong)
             if told.away:

@@ -32,6 +32,8 @@ def _text(value: Any) -> str:
             return "yes" if value else "no"
         case int():
             return f"{value:,}"
+        case float() if 0 < value < 1e-6:  # some embeddings cost as little, which is not nothing
+            return f"{value:.9f}".rstrip("0").rstrip(".")
         case float():
             return f"{value:,.6f}".rstrip("0").rstrip(".") if value < 1 else f"{value:,.2f}"
     return "".join(letter if letter.isprintable() else "?" for letter in str(value))

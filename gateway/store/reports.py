@@ -68,7 +68,8 @@ def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
     dimensions = [every.c[name] for name in wanted.by]
     query = select(*dimensions, *(func.sum(every.c[measure]).label(measure) for measure in MEASURES))
     query = query.group_by(*dimensions)
-    return _sorted([_row(row._mapping, wanted.by, by_number, zone) for row in connection.execute(query)], wanted)
+    found = [row._mapping for row in connection.execute(query) if row.requests is not None]  # of nothing a sum is NULL
+    return _sorted([_row(row, wanted.by, by_number, zone) for row in found], wanted)
 
 
 def report_of_records(connection: Connection, wanted: WantedSums) -> list[Sums]:

@@ -68,6 +68,8 @@ async def test_what_is_asked_is_answered_to_those_who_may(http: httpx.AsyncClien
         ("/admin/v1/records?nonsense=1", "invalid_value"),
         ("/admin/v1/records?limit=0", "invalid_value"),
         ("/admin/v1/costs?by=weather", "invalid_value"),
+        ("/admin/v1/costs?by=model&by=tenant", "invalid_value"),
+        ("/admin/v1/records?status=1000", "invalid_value"),
         ("/admin/v1/records?content=true", "invalid_value"),
     ):
         status, told = await get(http, path)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.app import app
 from gateway.cli.store import write_rows
+from gateway.cli.table import table
 from gateway.store.__main__ import open_database
 from gateway.store.asked import answer, wanted_records, wanted_sums
 from gateway.store.database import Records
@@ -229,6 +230,21 @@ def test_the_answer_over_http_is_what_the_command_shows(url: str) -> None:
     assert [(row["tenant"], row["requests"]) for row in told["data"]] == [("shop", 11), ("lab", 20)]
     told = json.loads(answer(url, wanted_records({"status": "502", "limit": "5"}, now_s)))
     assert [row["model"] for row in told["data"]] == ["large"]
+
+
+def test_a_sum_by_nothing_is_one_row_and_of_nothing_none(url: str) -> None:
+    code, said = run("cost", "report", "--by", "", "--store", url, *SINCE, "--json")
+    told = json.loads(said)
+    assert (code, [row["requests"] for row in told["data"]], told["shadows"]) == (0, [31], [])
+    shown = json.loads(answer(url, wanted_sums({"by": "", "since": "2020-01-01", "until": "2020-01-02"}, NOON_S)))
+    assert (shown["data"], shown["shadows"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"), [(6e-8, "0.00000006"), (1e-9, "0.000000001"), (0.0, "0"), (None, "-"), (1e-6, "0.000001")]
+)
+def test_a_cost_of_next_to_nothing_is_not_shown_as_nothing(usd: float | None, shown: str) -> None:
+    assert table([{"cost": usd}], {"cost": "USD"}).split() == ["USD", shown]
 
 
 @pytest.mark.parametrize(
