@@ -25,6 +25,7 @@ from gateway.explanation.flight import ASKS
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
 from gateway.forms.form import Form
+from gateway.guarded import mistaken
 from gateway.http.cors import options
 from gateway.incoming import Here, Incoming
 from gateway.record_ids import RecordIds, id_lines
@@ -197,8 +198,7 @@ class Dispatcher:
             flight.follow(trace)
         if wanted is not None:
             flight.facts.priority = min(wanted, principal.priority)
-        flight.begin()
-        return flight
+        return _begun(flight)
 
     def _refuse(
         self,
@@ -246,8 +246,7 @@ class Dispatcher:
         incoming = Incoming(request, operation, request_id, record_id, principal, parsed, serving, received_s)
         flight = StoredFlight(incoming, self._here, self._explainer)
         flight.deadlines = deadlines
-        flight.begin()
-        return flight
+        return _begun(flight)
 
     def _home(self, response_id: str, looked: Looked | None) -> Home | None:
         return looked.home if looked is not None and looked.searched else self._keeper.find(response_id)
@@ -272,6 +271,16 @@ class Dispatcher:
         notes.explains = ASKS in fields
         notes.forwarded = forwarded(fields)
         notes.complete = True
+
+
+def _begun(flight: Flight) -> Flight:
+    """A mistake on its way up is told, and what it has taken given back: raised, it would be the connection's, which
+    knows of no work yet."""
+    try:
+        flight.begin()
+    except Exception:
+        mistaken(flight)
+    return flight
 
 
 def _check_head(request: Request, operation: Operation, shape: Shape) -> None:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
+from engines.wire import DIALECTS
+from gateway.errors import Failure
+from gateway.reply import JSON
+
 if TYPE_CHECKING:
     from engines.model import Operation
     from engines.port import Spawn
     from gateway.http.handler import Work
     from gateway.http.request import Request
     from gateway.responses.homes import Home
+
+
+log = structlog.get_logger()
 
 
 class Looked:
@@ -60,14 +69,25 @@ class Errand:
         """Ask, and go on with what is answered."""
 
         async def asking() -> None:
-            looked = await ask()
-            if self._gone:
+            try:
+                looked = await ask()
+                if self._gone:
+                    return
+                self.work = self._door.begin(self._request, self._operation, looked)
+            except Exception:
+                log.exception("errand_mistaken")
+                self._fail()
                 return
-            self.work = self._door.begin(self._request, self._operation, looked)
             if self._paused and self.work is not None:
                 self.work.client_paused()
 
         spawn(name, asking)
+
+    def _fail(self) -> None:
+        """Nobody else would tell its client."""
+        failure = Failure("internal", "the gateway made a mistake with this request")
+        body = failure.body(DIALECTS[self._operation], "")
+        self._request.connection.respond(failure.status, JSON + failure.headers(), body)
 
     def client_gone(self) -> None:
         self._gone = True

@@ -25,6 +25,11 @@ def guarded(request: Fails, call: Callable[[], None]) -> None:
     try:
         call()
     except Exception:
-        log.exception("request_mistaken")
-        if not request.settled:
-            request.fail(Failure("internal", "the gateway made a mistake with this request"))
+        mistaken(request)
+
+
+def mistaken(request: Fails) -> None:
+    """Log the exception that is being handled, and end the request with an error of ours."""
+    log.exception("request_mistaken")  # noqa: LOG004 - only handlers call this
+    if not request.settled:
+        request.fail(Failure("internal", "the gateway made a mistake with this request"))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+import graphlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,6 +119,8 @@ def test_every_module_is_named_for_a_thing() -> None:
 
 
 def test_no_module_is_over_400_lines() -> None:
+    """Tests are not counted: they are read by their titles, one at a time, and as many of them belong to a module as it
+    makes promises. What they share lies in modules of its own (`tests/gateway/flights.py`)."""
     lines = {path: (ROOT / path).read_bytes().count(b"\n") for path in paths(*PRODUCT, "loadtests")}
     assert {path for path, count in lines.items() if count > MAX_LINES} == set()
 
@@ -129,6 +132,64 @@ def test_no_compiled_library_lies_beside_a_source_that_may_change() -> None:
 def test_every_module_of_the_product_says_what_it_promises() -> None:
     silent = [path for path in paths(*PRODUCT) if tree(path).body and ast.get_docstring(tree(path)) is None]
     assert silent == []
+
+
+def needed(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """What a module imports while it is imported itself: not inside a function, nor for types alone."""
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from needed(node.orelse)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from needed(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+            for handler in getattr(node, "handlers", ()):
+                yield from needed(handler.body)
+
+
+def circle(sources: dict[str, ast.Module]) -> list[str]:
+    """Modules of which each needs the next one, the last the first; empty where there are none."""
+    names = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in sources}
+    graph: dict[str, set[str]] = {}
+    for path, module in sources.items():
+        name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        taken = {one if one in names else one.rpartition(".")[0] for one in needed(module.body)}
+        graph[name] = (taken & names) - {name}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_the_walk_sees_a_circle() -> None:
+    two = ast.parse("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a.one import One\nclass Two: ...")
+    one = ast.parse("from a.two import Two\nclass One: ...")
+    late = ast.parse("class Two:\n    def f(self):\n        from a.one import One")
+    tried = ast.parse("try:\n    import a.one\nexcept ImportError: ...")
+    assert circle({"a/one.py": one, "a/two.py": two}) == circle({"a/one.py": one, "a/two.py": late}) == []
+    assert set(circle({"a/one.py": one, "a/two.py": tried})) == {"a.one", "a.two"}
+
+
+def test_no_modules_of_the_product_need_each_other_in_a_circle() -> None:
+    assert circle({path: tree(path) for path in paths(*PRODUCT)}) == []
+
+
+JOIN_THE_PLANE = {
+    "gateway/control/peer.py",
+    "gateway/control/watched.py",
+    "gateway/process/side_ports.py",
+    "gateway/process/stopping.py",
+    "gateway/serve.py",
+}
+"""Its ends: who begins and ends it, and who answers a worker, a scrape or a port with all of it."""
+
+
+def test_what_the_plane_joins_does_not_know_the_plane() -> None:
+    knows = {path for path in paths("gateway") if "gateway.control.plane.Plane" in imports(path)}
+    assert knows == JOIN_THE_PLANE
 
 
 STAND_INS = ("engines/simulator/", "engines/fakes/", "gateway/virtual/")

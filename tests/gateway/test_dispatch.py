@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engines.model import Operation
+from gateway.fleet.snapshot import UNNAMED, Upstream
 from gateway.flight import Flight
 from gateway.http.request import HeadNotes, Request
 from gateway.identity import ANONYMOUS
@@ -13,6 +14,7 @@ from gateway.settings import load_settings
 from gateway.settings.sealed import seal
 from gateway.workers.messages import Configure
 from gateway.workers.worker import Worker
+from routing.model import Endpoint
 from tests.gateway.flights import FakeConnection
 
 pytestmark = pytest.mark.anyio
@@ -22,6 +24,17 @@ SEALED = seal(
         """
 telemetry: {access_log: "off"}
 engines: {e: {kind: vllm, launch: {model: x}}}
+models: {m: {targets: [{engine: e}]}}
+""",
+        {},
+    )
+)
+
+SERVED = seal(
+    load_settings(
+        """
+telemetry: {access_log: "off"}
+engines: {e: {kind: vllm, replicas: [{url: "http://127.0.0.1:9"}]}}
 models: {m: {targets: [{engine: e}]}}
 """,
         {},
@@ -106,5 +119,27 @@ async def test_a_head_with_something_wrong_is_refused_each_time_it_comes(
             assert worker.dispatcher.begin(one, Operation.CHAT) is None
         assert [status, status] == [client.status, other.status]
         assert not first.notes.complete
+    finally:
+        await supervisor.close()
+
+
+async def test_a_mistake_on_the_way_up_is_told_to_the_client_and_leaves_nothing_behind() -> None:
+    supervisor = Supervisor()
+    worker = Worker(supervisor)
+    try:
+        assert await worker.configure(Configure(SERVED, 1, [])) == ""
+        dispatcher = worker.dispatcher
+        serving = dispatcher.snapshot.serving["m", UNNAMED]
+        (endpoint,) = serving.route.endpoints()
+
+        def odd(_: Endpoint) -> Upstream:
+            raise KeyError("odd")
+
+        serving.upstreams._make = odd
+        one, client = request({})
+        flight = dispatcher.begin(one, Operation.CHAT)
+        assert isinstance(flight, Flight)
+        assert (client.status, client.error["code"]) == (500, "internal_error")
+        assert (flight.settled, flight.error_kind, endpoint.state.in_flight_requests) == (True, "internal", 0)
     finally:
         await supervisor.close()
