@@ -37,6 +37,8 @@ LEAST_DRAIN_S: Final = 15.0
 BEARABLY_LATE: Final = 0.1
 SAMPLED_S: Final = 30.0
 """What a sample of the load is a mean over."""
+NAMED_RISE: Final = 1.1
+"""Times what would be enough otherwise: where the room for bursts asks for more, the sentence says so."""
 _USUAL_REQUESTS: Final = 200.0
 """So many requests make the mean length of a prompt."""
 
@@ -153,13 +155,17 @@ class Demand:
         reserve = self._rises.reserve(startup_s + SAMPLED_S / 2.0, settings.late_ratio)
         chance = CHANCE * arrivals.noise(SAMPLED_S, dispersion) * math.sqrt(2.0)
         reserve = math.sqrt(max(0.0, reserve * reserve - chance * chance))
-        coming = (
-            max(rate + growth * (startup_s + settings.panic_window_s), min(rate + reserve, self._rises.peak)) / speed
+        foreseen, reserved = (
+            rate + growth * (startup_s + settings.panic_window_s),
+            min(rate + reserve, self._rises.peak),
         )
+        coming = max(foreseen, reserved) / speed
         service_s, slack_s = self._times(signals)
         needed = staffing.staffed(coming, service_s, slack_s, dispersion, 1.0 - settings.attainment)
         bearable = staffing.staffed(coming, service_s, slack_s, dispersion, BEARABLY_LATE)
         grows = f", {growth * 60:.0f} more each minute," if growth > 0.0 else ""
+        if reserved > foreseen * NAMED_RISE:
+            grows = f", and have risen by {reserved - rate:.0f} within a start-up of late,"
         sentence = (
             f"{rate:.0f} prompt tokens/s arrive{grows} where a replica computes {speed:.0f}/s, so {needed} will keep "
             f"{settings.attainment:.0%} within {settings.ttft_ms:.0f} ms"

@@ -164,11 +164,14 @@ def test_no_traffic_is_no_load_and_the_last_one_goes_after_its_grace() -> None:
 
 def test_what_comes_in_bursts_finds_room_when_it_comes_again() -> None:
     story = Story(AutoscaleSettings(startup_s=60.0, down_after_s=60.0), ready=1)
-    counts = []
+    decided = []
     for _ in range(4):
         for rate, seconds in ((2_000.0, 300.0), (16_000.0, 60.0)):
-            counts.append(story.run(seconds, rate=rate).wanted)
+            decided.append(story.run(seconds, rate=rate))
+    counts = [one.wanted for one in decided]
     quiet, burst = counts[0::2], counts[1::2]
+    assert "within a start-up of late" not in decided[0].sentence
+    assert "2000 prompt tokens/s arrive, and have risen by 1" in decided[2].sentence
     assert quiet[0] == 1
     assert min(quiet[1:]) >= burst[0] - 1 >= 4
     assert story.run(400.0, rate=0.0).wanted == 0  # and nobody waits for a burst that never comes
