@@ -28,6 +28,7 @@ from engines.providers.tokens import TokenSource
 from engines.version import version_in
 from engines.wire import DIALECTS, Dialect
 from engines.wire.codec import Egress
+from engines.wire.histories import HISTORIES, Clean
 from engines.wire.translation import EGRESS, INGRESS
 from engines.wire.unary.forms import FORMS as UNARY
 from engines.wire.unary.port import UnaryForm
@@ -128,6 +129,7 @@ class HttpEngine(Engine):
         "_sign",
         "_tokens",
         "_usual",
+        "histories",
         "settings",
         "translated",
         "unary",
@@ -172,6 +174,12 @@ class HttpEngine(Engine):
             asked = [operation for operation in INGRESS if operation not in settings.operations]
             self.translated = {SHAPES[operation].path: egress for operation in asked}
             self._dialects = {**DIALECTS, **dict.fromkeys(asked, egress.dialect)}
+        self.histories: dict[str, Clean] = {
+            SHAPES[operation].path: clean
+            for operation, clean in HISTORIES.get(settings.chats_as, {}).items()
+            if operation in settings.operations
+        }
+        """By the path of an operation that it speaks, what its requests go through."""
         self.unary: dict[str, UnaryForm] = {}
         """The same of operations whose answer is one document."""
         if settings.unary_as:

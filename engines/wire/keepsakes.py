@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Final
 
-_MARK: Final = "penstock"
+MARK: Final = "penstock"
+"""What `sealed` begins with."""
 
 
 def sealed(origin: str, what: str, value: str) -> str:
     """`value`, of a format's name `origin`, which is its `what`."""
-    return f"{_MARK}/{origin}/{what}/{value}"
+    return f"{MARK}/{origin}/{what}/{value}"
 
 
 def opened(text: str) -> tuple[str, str, str] | None:
     """(origin, what, value) of a text that `sealed` made; None for any other."""
     parts = text.split("/", 3)
-    return (parts[1], parts[2], parts[3]) if len(parts) == 4 and parts[0] == _MARK else None
+    return (parts[1], parts[2], parts[3]) if len(parts) == 4 and parts[0] == MARK else None

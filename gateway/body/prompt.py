@@ -177,13 +177,17 @@ class Prompt:
             ask = parsed.stream and self._with_options and takes_options and (continuous or not parsed.asks_usage)
             drop = not takes_options and parsed.has_options
         renamed = model if model != parsed.model else None
+        given = self.body
+        if upstream.histories and self._path in upstream.histories:
+            given = upstream.histories[self._path](given, model)
         if renamed is None and not ask and not drop:
-            return self.body
+            return given
         written = self._written
-        if written is not None and written[:4] == (model, ask, drop, continuous):
+        if given is self.body and written is not None and written[:4] == (model, ask, drop, continuous):
             return written[4]
-        body = envelope.rewrite(self.body, renamed, ask_usage=ask, drop_stream_options=drop, in_every_event=continuous)
-        self._written = (model, ask, drop, continuous, body)
+        body = envelope.rewrite(given, renamed, ask_usage=ask, drop_stream_options=drop, in_every_event=continuous)
+        if given is self.body:
+            self._written = (model, ask, drop, continuous, body)
         return body
 
     def egress(self, upstream: Upstream) -> Egress:

@@ -150,6 +150,7 @@ class Builder:
             upstream = Upstream(endpoint, engine, name, deadlines, tally, rates, meter, asks, bundle, transcripts)
             upstream.translated = engine.translated if engine.translated or engine.unary else None
             upstream.unary, upstream.takes = engine.unary, takes[endpoint.engine, endpoint.model]
+            upstream.histories = engine.histories
             if own and (endpoint.engine, endpoint.model) not in own:
                 upstream.instead_of = tuple([each for each in route.endpoints() if (each.engine, each.model) in own])
             return upstream

@@ -23,6 +23,7 @@ from routing.route import ModelRoute
 
 if TYPE_CHECKING:
     from engines.wire.codec import Egress
+    from engines.wire.histories import Clean
     from engines.wire.unary.port import UnaryForm
     from gateway.accounts.gpu import GpuMeter
     from gateway.accounts.prices import Rates
@@ -50,6 +51,7 @@ class Upstream:
         "endpoint",
         "engine",
         "headers",
+        "histories",
         "instead_of",
         "meter",
         "model",
@@ -94,6 +96,8 @@ class Upstream:
         """By the path of an operation, the format it is asked for in; None where each is asked for in its client's."""
         self.unary: dict[str, UnaryForm] = {}
         """The same of operations whose answer is one document; only where `translated` is not None."""
+        self.histories: dict[str, Clean] = {}
+        """By the path of an operation that is asked for as its client asks, what its request goes through."""
         self.takes: frozenset[str] = frozenset()
         """What the model can be told in that format."""
         self.bundle = bundle

@@ -111,6 +111,7 @@ class Wildcards:
             model,
         )
         made.translated, made.unary, made.takes, made.instead_of = of.translated, of.unary, of.takes, of.instead_of
+        made.histories = of.histories
         return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -86,6 +87,10 @@ def _items(given: str | Sequence[Any]) -> list[shapes.Item]:
 
 
 def _check_turns(items: Sequence[shapes.Item]) -> None:
+    for item in items:
+        if isinstance(item, shapes.Reasoning) and item.encrypted_content and not _is_ours(item.encrypted_content):
+            message = f"The encrypted content for item {item.id} could not be verified."
+            raise invalid(message, "input")
     calls = {item.call_id for item in items if isinstance(item, shapes.FunctionCall)}
     answered = {item.call_id for item in items if isinstance(item, shapes.FunctionCallOutput)}
     for call_id in sorted(calls ^ answered):
@@ -93,6 +98,15 @@ def _check_turns(items: Sequence[shapes.Item]) -> None:
             "output found for function call" if call_id in calls else "call found for function call output with call_id"
         )
         raise invalid(f"No tool {what} {call_id}.", "input")
+
+
+def _is_ours(content: str) -> bool:
+    """Whether this fake could have made it (`responses.py`)."""
+    try:
+        base64.b64decode(content, validate=True).decode()
+    except ValueError:
+        return False
+    return True
 
 
 def _schema(text: object) -> Any:
