@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.workers import counting
 from gateway.workers.messages import PrefixesSent
 from tests.gateway.children import gone
 from tests.gateway.runs import run_of
@@ -74,6 +75,7 @@ async def test_a_worker_that_is_killed_without_a_scrape_loses_nothing_it_has_tol
         total = crew.plane.counters._accumulator.total()
         return sum(sum(series.codes.values()) for series in total.series if series.model == "m")
 
+    assert counting.EVERY_S <= 1.0  # what a kill may cost
     await crew.plane.watch.until(lambda: told() == earlier + len(before))
     killed = crew.pids[0]
     os.kill(killed, signal.SIGKILL)
