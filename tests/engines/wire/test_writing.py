@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.wire.anthropic_messages import codec as anthropic_messages
@@ -18,8 +18,9 @@ from engines.wire.cohere import codec as cohere
 from engines.wire.gemini import codec as gemini
 from engines.wire.openai_chat import codec as openai_chat
 from engines.wire.openai_chat import variants
-from engines.wire.request import CallPart, ChatRequest, ResultPart, TextPart, Tool, Turn, Unreadable
+from engines.wire.request import CallPart, ChatRequest, ReasoningWish, ResultPart, TextPart, Tool, Turn, Unreadable
 from engines.wire.writing import written
+from tests.engines.wire.translation.test_there_and_back import requests
 
 FORMATS: list[Egress] = [
     openai_chat.EGRESS,
@@ -77,3 +78,25 @@ def test_no_turn_of_a_large_text_has_more_than_its_own_call() -> None:
 
     large = {"messages": [{"content": "x" * 4_000_000}] * 3, "model": "m"}
     assert len([elements for elements in between(written(large, "messages")) if elements > 900]) == 4
+
+
+@settings(deadline=None, max_examples=30)
+@given(request=requests(), origin=st.sampled_from(["openai_chat", "anthropic_messages", "openai_responses"]))
+@pytest.mark.parametrize("egress", FORMATS, ids=[one.name for one in FORMATS])
+def test_any_request_is_the_same_in_turns_and_at_once_and_stays_as_it_was(
+    egress: Egress, request: ChatRequest, origin: str
+) -> None:
+    """It is written more than once: for each target, and again where it is sent later."""
+    request.origin = origin
+    request.reasoning = ReasoningWish(effort="low")
+    if egress is variants.AI21:  # it is not asked to look at anything
+        texts = (TextPart, CallPart, ResultPart)
+        request.turns = [
+            Turn(turn.role, [one for one in turn.parts if isinstance(one, texts)]) for turn in request.turns
+        ]
+    before = msgspec.json.encode(request)
+    for takes in (egress.takes, frozenset[str]()):
+        whole = egress.encode_request(request, "claude-3-7-sonnet", takes)
+        assert finished(egress.encode_in_turns(request, "claude-3-7-sonnet", takes)) == whole
+        assert egress.encode_request(request, "claude-3-7-sonnet", takes) == whole
+    assert msgspec.json.encode(request) == before
