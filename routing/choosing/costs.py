@@ -7,8 +7,8 @@
                holds half as much
     eviction   where caches are crowded the same once more, if this one is full, since something else will have to be
                prefilled again then; less of it where it is less full, so that caches fill alike
-    load       `LOAD_MS` for each request in flight, foreign ones included: they decode together; and for each foreign
-               one that waits, what a prompt of `WAITING_TOKENS` takes
+    load       `LOAD_MS` for each request in flight, foreign ones too: they decode together; up to `LOAD_ROOMY_MS` the
+               roomier caches are: who has many is sent more. Each foreign one that waits: a prompt of `WAITING_TOKENS`
     failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle. While more
                than one is to be got over, it is not taken to hold anything, nor to be anybody's home
     limits     what is left of the wait for a provider's limits, the nearer their end (`routing.replicas.quota`)
@@ -53,6 +53,7 @@ CROWDED: Final = 0.1
 hot prompts it is .17 on 4 replicas with room for 16 each, and under .02 on 16 of them."""
 EVICTION: Final = 1.0
 LOAD_MS: Final = 1.0
+LOAD_ROOMY_MS: Final = 4.0
 WAITING_TOKENS: Final = 1000
 """Nobody knows the prompts of others."""
 AFFINITY: Final = 16.0
@@ -76,6 +77,7 @@ class LeastCost:
         "_index",
         "_least_foreign_ms",
         "_least_per_token",
+        "_load_ms",
         "_mixed",
         "_ms_per_usd",
         "_next_s",
@@ -112,7 +114,6 @@ class LeastCost:
         self._index: PrefixIndex | None = table.prefixes if terms.caches else None
         self._by_slot: dict[int, list[int]] = {}
         self._slots = 0
-        """The mask of those slots."""
         self._stay = AFFINITY * (1.0 - 1.0 / max(1, peers))
         self._ring: HashRing | None = None
         if terms.caches:
@@ -130,6 +131,7 @@ class LeastCost:
         self._foreign_ms = [0.0] * len(self._pool)
         self._least_foreign_ms = self._least_per_token = 0.0
         """Under what no endpoint is, of the load of others and of what a token costs."""
+        self._load_ms = LOAD_MS
         self._next_s = float("-inf")
 
     def pick(
@@ -207,7 +209,7 @@ class LeastCost:
         """The first of these places, of which there is one, that costs least; and what it costs."""
         pool, states, rates, even = self._pool, self._states, self._rates, self._even
         foreign_ms, per_token = self._foreign_ms, self._per_token
-        further = self._further
+        further, request_ms = self._further, self._load_ms
         tokens = facts.prompt_tokens
         best, least = -1, 0.0
         for at in places:
@@ -215,7 +217,7 @@ class LeastCost:
             ms_per_token = rates[at]
             ahead = state.prefill_tokens + state.remote_prefill_tokens
             uncached = tokens - cached[at] if cached else tokens
-            load_ms = ahead * ms_per_token + LOAD_MS * (state.in_flight_requests + state.remote_requests)
+            load_ms = ahead * ms_per_token + request_ms * (state.in_flight_requests + state.remote_requests)
             load_ms += foreign_ms[at]
             if state.plain_until_s > now:
                 load_ms += (state.plain_until_s - now) * 1e3
@@ -305,7 +307,7 @@ class LeastCost:
         return Cost(
             queue_ms=(ahead * ms_per_token + max(0.0, state.plain_until_s - now) * 1e3) / weight,
             foreign_ms=self._foreign_ms[at] / weight,
-            load_ms=LOAD_MS * (state.in_flight_requests + state.remote_requests) / weight,
+            load_ms=self._load_ms * (state.in_flight_requests + state.remote_requests) / weight,
             failures_ms=max(0.0, state.failed_until_s - now) * 1e3 / weight,
             limits_ms=max(0.0, state.scarce_until_s - now) * 1e3 / weight,
             prefill_ms=uncached * ms_per_token,
@@ -324,7 +326,6 @@ class LeastCost:
         return self._ttft_ms(endpoint, uncached, now)
 
     def _ttft_ms(self, endpoint: Endpoint, uncached: int, now: float) -> float:
-        """When the first token should come, as far as what is known tells."""
         prefill = endpoint.state.prefill
         return prefill.base_ms + (self._ahead(endpoint.state, now) + uncached) * prefill.ms_per_token
 
@@ -385,10 +386,11 @@ class LeastCost:
         crowding = 1.0 if index is None else min(1.0, index.crowding(self._by_slot) / CROWDED)
         others = OTHERS_ROOMY + (OTHERS - OTHERS_ROOMY) * crowding
         self._others_per_token = mean * others
+        self._load_ms = LOAD_ROOMY_MS + (LOAD_MS - LOAD_ROOMY_MS) * crowding
         for at, state in enumerate(self._states):
             full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
             self._per_token[at] = mean * (others + EVICTION * full * crowding)
-            self._foreign_ms[at] = LOAD_MS * state.reported.foreign_requests(now) + (
+            self._foreign_ms[at] = self._load_ms * state.reported.foreign_requests(now) + (
                 WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
             )
         self._least_foreign_ms = min(self._foreign_ms)

@@ -1,0 +1,59 @@
+"""How many replicas a prompt that many ask for comes to."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from gateway.virtual.figures import figures_of
+from gateway.virtual.fleet import ModelledFleet
+from gateway.virtual.policies import policy_named
+from gateway.virtual.replicas import H100, fleet_of
+from gateway.virtual.trace import calls_of
+from gateway.virtual.workloads import shared_prompts
+from routing.choosing.costs import LOAD_MS, LOAD_ROOMY_MS, LeastCost
+from routing.route import ModelRoute
+from tests.routing.choosing.test_costs import asks, text
+from tests.routing.fleets import route_of
+
+
+def load_ms(route: ModelRoute, now: float) -> float:
+    """What two requests in flight on the first replica weigh."""
+    picker = route.whole.pickers[0]
+    assert isinstance(picker, LeastCost)
+    cost = picker.opinion(asks(text("hot")), now, random.Random(1)).costs[0]
+    assert cost is not None
+    return cost.load_ms
+
+
+def test_a_request_in_flight_weighs_more_where_caches_are_found_to_be_roomy() -> None:
+    route = route_of(4, policy="prefix")
+    first = route.whole.pools[0][0]
+    first.state.charge(0, 32)
+    first.state.charge(0, 32)
+    assert load_ms(route, 0.0) == pytest.approx(2 * LOAD_MS)  # nothing was found yet, so nobody knows
+    for _ in range(1000):  # until what it is taken for at first has faded
+        for endpoint in route.whole.pools[0]:
+            route.sent(asks(text("hot")), endpoint)
+    assert load_ms(route, 1.0) == pytest.approx(2 * LOAD_ROOMY_MS, rel=0.05)
+
+
+@pytest.mark.parametrize("policy", ["session", "latency"])
+def test_where_nobody_knows_the_caches_a_request_in_flight_weighs_what_it_did(policy: str) -> None:
+    route = route_of(4, policy=policy)
+    first = route.whole.pools[0][0]
+    first.state.charge(0, 32)
+    first.state.charge(0, 32)
+    for _ in range(8):
+        route.sent(asks(text("hot")), first)
+    assert load_ms(route, 1.0) == pytest.approx(2 * LOAD_MS)
+
+
+def test_with_idle_replicas_a_hot_prompt_does_not_queue_at_those_that_hold_it() -> None:
+    """Half of what 32 replicas could do: hits wait for other hits less than a whole prompt would take to compute."""
+    fleet = fleet_of((H100,), 32)
+    calls = calls_of(shared_prompts(1, 1168.0, 5.0))
+    figures = figures_of(ModelledFleet(fleet, policy_named("prefix"), 1).play(calls), fleet, 0.5)
+    assert figures.ttft_p99_s < 3000 / H100.prefill_tokens_per_s
+    assert figures.hit_ratio > 0.93
