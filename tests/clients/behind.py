@@ -147,6 +147,7 @@ def providers(directory: pathlib.Path) -> Iterator[Behind]:
             fakes.wait(30)
         finally:
             fakes.kill()
+            fakes.stdout.close()
 
 
 def configuration(urls: dict[str, str], key: str) -> dict[str, Any]:
