@@ -3,7 +3,7 @@ replaced."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,13 @@ def all_of(model: Model) -> list[Arm]:
     """Its arms and its shadow: whatever its requests, or copies of them, may be sent to."""
     shadow = shadow_of(model)
     return [*arms_of(model).values(), *([] if shadow is None else [shadow])]
+
+
+def targets_of(model: Model) -> Iterator[Target]:
+    """Those of all its arms and of its shadow; some more than once."""
+    if model.experiment is None and model.shadow is None:
+        return iter(model.targets)  # most: 300 models are gone through in one turn of the loop
+    return (target for arm in all_of(model) for target in arm.targets)
 
 
 def engines_of_clients(models: Mapping[str, Model]) -> frozenset[str]:

@@ -18,7 +18,7 @@ from gateway.accounts.gpu import GpuMeters
 from gateway.accounts.record import SHADOW
 from gateway.body.held import HeldPrompts
 from gateway.experiments.book import Experiments
-from gateway.fleet.arms import all_of, arms_of, shadow_of
+from gateway.fleet.arms import arms_of, shadow_of, targets_of
 from gateway.fleet.askers import FirstAskers
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.ejecting import Ejecting
@@ -152,7 +152,7 @@ class LiveFleet:
                 yield
             draft.keep_the_others()
             for name, model in settings.models.items():
-                if any(target.engine in touched for each in all_of(model) for target in each.targets):
+                if any(target.engine in touched for target in targets_of(model)):
                     known = [place for place in models if place[0] == name]
                     for place in known:
                         del models[place]

@@ -12,7 +12,7 @@ from engines.pools import SYSTEM, Trust
 from engines.wire.codec import Egress
 from engines.wire.unary.port import UnaryForm
 from gateway.accounts.prices import PICO, Rates
-from gateway.fleet.arms import all_of
+from gateway.fleet.arms import targets_of
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
@@ -62,8 +62,7 @@ def priced(settings: Settings) -> list[tuple[str, str, str]]:
     return [
         (settings.engines[target.engine].price_provider, target.model, target.engine)
         for model in settings.models.values()
-        for arm in all_of(model)
-        for target in arm.targets
+        for target in targets_of(model)
     ]
 
 

@@ -19,7 +19,7 @@ from engines.errors import CredentialsRefused, EngineError
 from engines.model_list import ListedModel
 from engines.port import Engine
 from gateway.control.pacing import paced
-from gateway.fleet.arms import all_of
+from gateway.fleet.arms import targets_of
 from gateway.settings import Settings
 from gateway.wildcard_names import is_wildcard
 from routing.replicas.replica import ReplicaKey
@@ -73,10 +73,12 @@ class TargetCheck:
     def use(self, settings: Settings) -> None:
         """These settings are in use now: compare all of their targets anew."""
         self._open, self.said = {}, {}
+        adapters = {name: section.adapter_paths for name, section in settings.engines.items()}
         for name, model in settings.models.items():
-            asked = {(target.engine, target.model) for arm in all_of(model) for target in arm.targets}
-            for engine, upstream in sorted(asked):
-                if is_wildcard(name) or upstream in settings.engines[engine].adapter_paths:
+            if is_wildcard(name):
+                continue
+            for engine, upstream in sorted({(target.engine, target.model) for target in targets_of(model)}):
+                if upstream in adapters[engine]:
                     continue  # it comes and goes (`gateway.control.asking.adapters`)
                 question = self._open.setdefault(engine, _Question())
                 question.models.setdefault(upstream, []).append(name)
