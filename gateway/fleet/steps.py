@@ -39,10 +39,11 @@ def slices(steps: Iterator[None], slice_s: float = SLICE_S) -> Iterator[None]:
     until_s = clock.monotonic() + slice_s
     for _ in steps:
         if clock.monotonic() >= until_s:
+            yield
             if gc.isenabled() and gc.get_count()[0] > _YOUNG:
                 look_through()
                 collected += 1
-            yield
+                yield  # a turn of its own: it may take as long as a slice
             until_s = clock.monotonic() + slice_s
     if collected > _LARGE:
         gc.freeze()
