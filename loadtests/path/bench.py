@@ -223,8 +223,8 @@ def main(argv: list[str]) -> int:
     figures = [table.figures(row, by_name.get("direct"), by_name.get("nginx")) for row in rows]
     print(table.render(figures))
     tails = tail.against(by_name, BASE)
-    logs = tail.log_on_against_off(by_name)
-    for line in [*tail.lines(tails, BASE), *tail.log_lines(logs), *stage.left_out]:
+    logs, stores = tail.log_on_against_off(by_name), tail.store_on_against_off(by_name)
+    for line in [*tail.lines(tails, BASE), *tail.log_lines(logs), *tail.store_lines(stores), *stage.left_out]:
         print(line)
     # Builds differ: one without profile-guided optimisation, as version managers make, takes a sixth more.
     python = f"{platform.python_implementation()} {platform.python_version()} [{platform.python_compiler()}]"
@@ -235,6 +235,7 @@ def main(argv: list[str]) -> int:
     if options.json:
         found = {"python": python, "foreign_cores": foreign, "figures": figures}
         found |= {"tail": [asdict(one) for one in tails], "log_on_less_off": [asdict(one) for one in logs]}
+        found |= {"store_on_less_off": [asdict(one) for one in stores]}
         found |= {"rounds": [asdict(row) for row in rows]}
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     return 1 if any(row.problems for row in rows) else 0

@@ -20,6 +20,8 @@ SEED = 7
 """Fixed: the same rounds print the same interval."""
 LOG_BAR_US = 100.0
 """What the access log may add to p99."""
+STORE_BAR_US = 0.0
+"""What the record store may add to p99: it is to be the same with it and without."""
 
 Pair = tuple[float, float]
 Statistic = Callable[[Sequence[Pair]], float]
@@ -86,11 +88,20 @@ def against(rows: Mapping[str, Row], base: str) -> list[Comparison]:
 
 def log_on_against_off(rows: Mapping[str, Row]) -> list[Comparison]:
     """p99 with the access log on, less that with it off, for each penstock that has both rows."""
+    return _on_against_off(rows, "no log")
+
+
+def store_on_against_off(rows: Mapping[str, Row]) -> list[Comparison]:
+    """p99 with the record store on, less that with it off, for each penstock that has both rows."""
+    return _on_against_off(rows, "no store")
+
+
+def _on_against_off(rows: Mapping[str, Row], off: str) -> list[Comparison]:
     return [
         one
         for name, row in rows.items()
-        if f"{name}, no log" in rows
-        for one in _compare(row, rows[f"{name}, no log"], difference)
+        if f"{name}, {off}" in rows
+        for one in _compare(row, rows[f"{name}, {off}"], difference)
     ]
 
 
@@ -105,11 +116,19 @@ def lines(found: Sequence[Comparison], base: str) -> list[str]:
 
 def log_lines(found: Sequence[Comparison]) -> list[str]:
     """One line each: a bar is met when the interval reaches down to `LOG_BAR_US`."""
-    return [
-        f"p99 at {one.connections:2}: {one.name} with the access log {one.mine_us:,.0f} us, without "
-        f"{one.theirs_us:,.0f} us, {one.of:+,.0f} us {_sure(one, '+,.0f', bar=LOG_BAR_US)}"
-        for one in found
-    ]
+    return [_added(one, "the access log", LOG_BAR_US) for one in found]
+
+
+def store_lines(found: Sequence[Comparison]) -> list[str]:
+    """One line each: a bar is met when the interval reaches down to `STORE_BAR_US`."""
+    return [_added(one, "the record store", STORE_BAR_US) for one in found]
+
+
+def _added(one: Comparison, what: str, bar: float) -> str:
+    return (
+        f"p99 at {one.connections:2}: {one.name} with {what} {one.mine_us:,.0f} us, without {one.theirs_us:,.0f} us, "
+        f"{one.of:+,.0f} us {_sure(one, '+,.0f', bar=bar)}"
+    )
 
 
 def _sure(one: Comparison, form: str, bar: float) -> str:

@@ -13,7 +13,11 @@ from loadtests.path.table import Round, Row
 
 
 def _row(name: str, *p99_us: float) -> Row:
-    return Row(name, latency={4: [Round(1.0, 1, None, 1.0, p99) for p99 in p99_us]})
+    return Row(name, latency={4: _rounds(*p99_us)})
+
+
+def _rounds(*p99_us: float) -> list[Round]:
+    return [Round(1.0, 1, None, 1.0, p99) for p99 in p99_us]
 
 
 def _by_name(*rows: Row) -> dict[str, Row]:
@@ -72,3 +76,24 @@ def test_what_the_access_log_adds_is_a_difference_within_the_run() -> None:
     assert tail.log_lines(found) == [
         "p99 at  4: penstock with the access log 320 us, without 160 us, +160 us [+150, +170] of 2 rounds: MISSED"
     ]
+
+
+def test_what_the_record_store_adds_is_to_be_nothing_within_the_interval() -> None:
+    rows = _by_name(
+        Row("penstock", latency={1: _rounds(90, 100, 120), 4: _rounds(300, 340, 320), 16: _rounds(500, 510, 520)}),
+        Row(
+            "penstock, no store",
+            latency={1: _rounds(95, 100, 105), 4: _rounds(150, 170, 160), 16: _rounds(700, 700, 700)},
+        ),
+        Row("penstock compiled", latency={4: _rounds(5)}),
+        Row("penstock compiled, no log", latency={4: _rounds(5)}),
+    )
+
+    found = tail.store_on_against_off(rows)
+
+    assert tail.store_lines(found) == [
+        "p99 at  1: penstock with the record store 100 us, without 100 us, +0 us [-5, +15] of 3 rounds: met",
+        "p99 at  4: penstock with the record store 320 us, without 160 us, +160 us [+150, +170] of 3 rounds: MISSED",
+        "p99 at 16: penstock with the record store 510 us, without 700 us, -190 us [-200, -180] of 3 rounds: met",
+    ]
+    assert [one.name for one in tail.log_on_against_off(rows)] == ["penstock compiled"]
