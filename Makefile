@@ -126,10 +126,10 @@ bench-records: $(STAMP)  ## each bar of records, met or missed, over 5 million i
 	$(BIN)/python -m tests.timing.records $(ARGS)
 
 bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, into docs/drift.md, some twenty minutes
-	$(BIN)/python -m gateway.virtual.drift_table --into docs/drift.md $(ARGS)
+	$(BIN)/python -m gateway.virtual.drift.table --into docs/drift.md $(ARGS)
 
 bench-releases: $(STAMP)  ## how often the gate of releases errs and how soon it sees, into docs/releases.md, some twenty minutes
-	$(BIN)/python -m gateway.virtual.releases_bench --write docs/releases.md $(ARGS)
+	$(BIN)/python -m gateway.virtual.releases.bench --write docs/releases.md $(ARGS)
 
 bench-rollback: $(STAMP)  ## how soon a dead canary gets nothing more over two gateways of two workers, about two minutes; needs PostgreSQL
 	$(BIN)/python -m tests.timing.rollback $(ARGS)

@@ -31,7 +31,7 @@ def simulate(
     import numpy as np
 
     from gateway.cli.table import table
-    from gateway.virtual.releases import Ramp
+    from gateway.virtual.releases.worlds import Ramp
 
     try:
         shares = tuple(float(one) / 100 for one in steps.split(","))
@@ -83,7 +83,7 @@ def aa_test(
     _needs_numpy()
     from gateway.cli.table import table
     from gateway.store.reading import Wanted, found
-    from gateway.virtual.replayed import UNITS, replays
+    from gateway.virtual.releases.replayed import UNITS, replays
 
     if unit not in UNITS:
         end(f"--unit {unit!r}: one of {', '.join(UNITS)}", 2)

@@ -18,7 +18,7 @@ def simulate_admission(
     duration: Annotated[float, typer.Option(min=10, help="virtual seconds of each, after the warm-up")] = 300.0,
 ) -> None:
     """Judge admission against an oracle that knows every service time, in virtual time. Status 1: a bar is missed."""
-    from gateway.virtual.admission_cases import cases, table
+    from gateway.virtual.admission.cases import cases, table
 
     rows = list(cases(seeds, duration, lambda line: print(line, file=sys.stderr)))
     print(table(rows, seeds, duration), end="")

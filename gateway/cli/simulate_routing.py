@@ -52,12 +52,12 @@ def simulate_routing(
 
     Ends with what ours has to reach, and with status 1 where it does not.
     """
-    from gateway.virtual.bars import bars
-    from gateway.virtual.compare import Plan, compare
-    from gateway.virtual.fleet import Crew
-    from gateway.virtual.policies import OURS, TWINS, USUAL
-    from gateway.virtual.scenarios import DEFAULT
-    from gateway.virtual.table import bars_table, table
+    from gateway.virtual.fleet.modelled import Crew
+    from gateway.virtual.policies.bars import bars
+    from gateway.virtual.policies.compare import Plan, compare
+    from gateway.virtual.policies.named import OURS, TWINS, USUAL
+    from gateway.virtual.policies.scenarios import DEFAULT
+    from gateway.virtual.policies.table import bars_table, table
     from routing.model import LEAST_LOAD
 
     try:

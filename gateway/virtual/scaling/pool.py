@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engines.simulator.core import SimRequest, SimulatorCore
-from gateway.virtual.replicas import Gpu
+from gateway.virtual.fleet.replicas import Gpu
 from gateway.virtual.scaling.rules import Rule
 from gateway.virtual.scaling.seen import Second, Seen
 from gateway.virtual.trace import Call, seeded

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.virtual.fleet import ALONE, Crew, ModelledFleet
-from gateway.virtual.policies import policy_named
-from gateway.virtual.replicas import Gpu
+from gateway.virtual.fleet.modelled import ALONE, Crew, ModelledFleet
+from gateway.virtual.fleet.replicas import Gpu
+from gateway.virtual.policies.named import policy_named
 from gateway.virtual.trace import Arrival, Call, calls_of
 from gateway.virtual.workloads import shared_prompts
 

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from gateway.virtual.figures import figures_of
-from gateway.virtual.fleet import ModelledFleet
-from gateway.virtual.policies import policy_named
-from gateway.virtual.replicas import H100, fleet_of
+from gateway.virtual.fleet.modelled import ModelledFleet
+from gateway.virtual.fleet.replicas import H100, fleet_of
+from gateway.virtual.policies.figures import figures_of
+from gateway.virtual.policies.named import policy_named
 from gateway.virtual.trace import calls_of
 from gateway.virtual.workloads import shared_prompts
 from routing.choosing.costs import LOAD_MS, LOAD_ROOMY_MS, LeastCost

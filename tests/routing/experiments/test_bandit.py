@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.virtual.bandit import run
+from gateway.virtual.releases.bandit import run
 from routing.experiments.bandit import GRAIN, ArmSeen, Goal, shares, top_two, weights, winner
 
 

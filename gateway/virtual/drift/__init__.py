@@ -1,0 +1,1 @@
+"""Drift judged: worlds of requests, how often the judgement errs in them, and the table of `make bench-drift`."""

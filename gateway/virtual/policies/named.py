@@ -1,0 +1,54 @@
+"""The policies that can be compared, by name: routing's own and the field's."""
+
+from __future__ import annotations
+
+from gateway.virtual.fleet.balancer import Policy
+from gateway.virtual.policies.baselines.cache_aware import cache_aware
+from gateway.virtual.policies.baselines.dynamo import dynamo
+from gateway.virtual.policies.baselines.endpoint_picker import endpoint_picker, endpoint_picker_precise
+from gateway.virtual.policies.baselines.least import least_requests, least_tokens
+from gateway.virtual.policies.oracle import ROOMY, SCARCE, oracle
+from routing.model import LATENCY, LEAST_LOAD, PREFIX, ROUND_ROBIN, SESSION
+
+POLICIES: dict[str, Policy] = {
+    ROUND_ROBIN: Policy(ROUND_ROBIN),
+    LEAST_LOAD: Policy(LEAST_LOAD),
+    LATENCY: Policy(LATENCY),
+    PREFIX: Policy(PREFIX),
+    SESSION: Policy(SESSION),
+    "prefix_told": Policy(PREFIX, foresees=True),
+    "least_requests": Policy(rule=least_requests),
+    "least_tokens": Policy(rule=least_tokens),
+    "sglang_cache_aware": Policy(rule=cache_aware),
+    "llm_d_epp": Policy(rule=endpoint_picker),
+    "llm_d_epp_precise": Policy(rule=endpoint_picker_precise),
+    "dynamo": Policy(rule=dynamo),
+    "oracle": oracle(SCARCE),
+    "oracle_roomy": oracle(ROOMY),
+}
+
+TWINS = {PREFIX: "prefix_told", "llm_d_epp": "llm_d_epp_precise"}
+"""A policy that remembers what it sent, and the same one that is told what the caches hold."""
+
+USUAL = (
+    PREFIX,
+    "prefix_told",
+    LEAST_LOAD,
+    ROUND_ROBIN,
+    "least_requests",
+    "sglang_cache_aware",
+    "llm_d_epp",
+    "dynamo",
+)
+"""Those that are compared unless others are named: ours, and whom it has to beat."""
+
+OURS = PREFIX
+"""Whom the others are compared with, unless it is said otherwise."""
+
+
+def policy_named(name: str) -> Policy:
+    """The policy of a name. Raises ValueError, naming the known ones."""
+    policy = POLICIES.get(name)
+    if policy is None:
+        raise ValueError(f"unknown policy {name[:64]!r}; known policies: {', '.join(POLICIES)}")
+    return policy

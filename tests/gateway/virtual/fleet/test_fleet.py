@@ -1,0 +1,143 @@
+"""Laws of the modelled fleet, for every policy."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gateway.virtual.fleet.modelled import ALONE, Crew, ModelledFleet, Outcome
+from gateway.virtual.fleet.replicas import Gpu
+from gateway.virtual.policies.figures import figures_of
+from gateway.virtual.policies.named import POLICIES, policy_named
+from gateway.virtual.policies.scenarios import scenario_named
+from gateway.virtual.trace import Arrival, calls_of
+from tests.gateway.virtual.fleets import SMALL, evenly, fleet_of, shared_calls
+
+CREWS = {"one gateway": ALONE, "three that share nothing": Crew(3), "three that tell": Crew(3, 0.1, 0.05)}
+
+
+def told(outcomes: list[Outcome]) -> list[tuple[int, int, float, float, int]]:
+    return [(one.call.index, one.replica, one.ttft_s, one.end_s, one.cached_tokens) for one in outcomes]
+
+
+@pytest.mark.parametrize("crew", CREWS.values(), ids=CREWS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_call_ends_once_and_nothing_stays_in_flight(policy: str, crew: Crew) -> None:
+    calls = shared_calls()
+    fleet = fleet_of(policy, crew=crew)
+    outcomes = fleet.play(calls)
+    assert [call.index for call in calls] == [one.call.index for one in outcomes]
+    assert all(0 < one.ttft_s < math.inf and one.call.at_s + one.ttft_s <= one.end_s for one in outcomes)
+    for gateway in fleet.gateways:
+        assert gateway.series.in_flight == 0
+        for state in gateway.table:
+            assert (state.in_flight_requests, state.in_flight_tokens, state.prefill_tokens) == (0, 0, 0)
+    assert [(core.running, core.waiting, core.cache.used) for core in fleet.cores] == [(0, 0, 0)] * 3
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_same_seed_gives_the_same_outcomes(policy: str) -> None:
+    calls = shared_calls(duration_s=1.0)
+    crew = Crew(2, 0.1)
+    assert told(fleet_of(policy, crew=crew).play(calls)) == told(fleet_of(policy, crew=crew).play(calls))
+
+
+def test_prompts_that_come_faster_than_they_are_computed_wait_as_long_as_in_a_queue_of_fixed_times() -> None:
+    gpu = Gpu(prefill_tokens_per_s=10_000, base_ms=4, time_factor_under_load=1)
+    calls = evenly(50, gap_s=0.08, input_tokens=1000)  # 0.1 s each: the k-th waits for k * 0.02 s
+    outcomes = ModelledFleet((gpu,), policy_named("least_load"), 1).play(calls)
+    assert [round(0.104 + 0.02 * k, 9) for k in range(50)] == [round(one.ttft_s, 9) for one in outcomes]
+
+
+def test_prompts_that_come_slower_than_they_are_computed_never_wait() -> None:
+    gpu = Gpu(prefill_tokens_per_s=10_000, base_ms=4, time_factor_under_load=1)
+    outcomes = ModelledFleet((gpu,), policy_named("least_load"), 1).play(evenly(20, gap_s=0.11, input_tokens=1000))
+    assert {0.104} == {round(one.ttft_s, 9) for one in outcomes}
+
+
+def test_two_replicas_in_turn_are_two_queues() -> None:
+    gpu = Gpu(prefill_tokens_per_s=10_000, base_ms=0, time_factor_under_load=1)
+    outcomes = ModelledFleet((gpu, gpu), policy_named("round_robin"), 1).play(evenly(40, 0.04, 1000))
+    assert [round(0.1 + 0.02 * (k // 2), 9) for k in range(40)] == [round(one.ttft_s, 9) for one in outcomes]
+
+
+def test_a_prefix_that_the_replica_has_is_not_computed_again() -> None:
+    ids = tuple(range(10))
+    calls = calls_of(
+        [
+            Arrival(arrival_ms=1000 * i, input_tokens=700, output_tokens=1, prefix_ids=ids if i < 2 else ids[:4])
+            for i in range(3)
+        ]
+    )
+    outcomes = ModelledFleet((SMALL,), policy_named("least_load"), 1).play(calls)
+    assert [one.cached_tokens for one in outcomes] == [0, 640, 256]
+    assert [round(one.ttft_s - 0.004, 9) for one in outcomes] == [700 / 16_000, 60 / 16_000, 444 / 16_000]
+
+
+def test_of_two_kinds_of_replicas_the_faster_one_is_given_more_by_whoever_looks() -> None:
+    fast, slow = Gpu(prefill_tokens_per_s=16_000), Gpu(prefill_tokens_per_s=4_000)
+    outcomes = ModelledFleet((fast, slow), policy_named("oracle"), 1).play(evenly(200, 0.06, 1000))
+    shares = [sum(one.replica == i for one in outcomes) for i in (0, 1)]
+    assert shares[0] > 3 * shares[1]
+
+
+def test_gateways_that_tell_hear_what_the_others_have_in_flight() -> None:
+    fleet = fleet_of("least_load", crew=Crew(2, 0.05))
+    seen: list[int] = []
+    calls = evenly(40, 0.01, 4000, output_tokens=50)
+    fleet.play(calls)
+    seen = [state.remote_tokens for gateway in fleet.gateways for state in gateway.table]
+    assert max(seen) > 0
+
+
+def test_gateways_that_share_know_what_the_others_sent_where_and_those_that_do_not_know_their_own() -> None:
+    calls = evenly(40, 0.01, 1000)
+    for number, call in enumerate(calls):
+        call.chain.extend(range(number << 8, (number << 8) + 5))
+    for crew, knowing in ((Crew(2, 0.0, 0.05), 2), (Crew(2), 1)):
+        fleet = fleet_of("prefix", crew=crew)
+        outcomes = fleet.play(calls)
+        for one in outcomes[:20]:  # what was sent last nobody was told of any more
+            depths = [
+                gateway.table.prefixes.match(one.call.chain).depth_of(gateway.pool[one.replica].state.slot)
+                for gateway in fleet.gateways
+            ]
+            assert [5] * knowing == [depth for depth in depths if depth]
+
+
+@pytest.mark.parametrize("room", [0.5, 3.0])
+def test_of_caches_taken_for_larger_or_smaller_than_they_are_the_guesses_get_better(room: float) -> None:
+    scenario = scenario_named("chat")
+    replicas = scenario.fleet(4)
+    calls = calls_of(scenario.workload(1, 48.0, 40.0))
+    off = [
+        figures_of(
+            ModelledFleet(replicas, policy_named("prefix"), 1, Crew(room=room, corrects=corrects)).play(calls),
+            replicas,
+            scenario.ttft_slo_s,
+        ).off_ratio
+        or 0.0
+        for corrects in (True, False)
+    ]
+    assert off[0] < 0.8 * off[1]
+
+
+def test_four_workers_that_tell_each_other_do_what_one_does() -> None:
+    scenario = scenario_named("shared-prompts")
+    replicas = scenario.fleet(4)
+    calls = calls_of(scenario.workload(2, 130.0, 12.0))
+    good = [
+        figures_of(ModelledFleet(replicas, policy_named("prefix"), 2, crew).play(calls), replicas, 0.5).good_ratio
+        for crew in (ALONE, Crew(4, 0.02, 0.02))
+    ]
+    assert min(good) > 0.95
+
+
+def test_a_call_that_no_replica_can_hold_is_an_error() -> None:
+    with pytest.raises(ValueError, match="the request needs 157 blocks and the cache has 125"):
+        fleet_of("least_load").play(evenly(1, 0.0, 10_000))
+
+
+def test_no_calls_no_outcomes() -> None:
+    assert fleet_of("least_load").play([]) == []
