@@ -235,7 +235,8 @@ class Answer:
         if self.phase < HEAD:  # later ones are trailers: nobody asked for them
             name = name.lower()
             if value and value[-1] <= BLANK:  # the parser leaves what stands behind
-                value = value.rstrip(b" \t")
+                # But for a coding that the parser does not know with a tab behind it: it saw no chunks.
+                value = value.rstrip(b" " if name == b"transfer-encoding" else b" \t")
             self._headers.append((name, value))
             self._fields[name] = value
 

@@ -18,19 +18,28 @@ MIN_BYTES: Final = 8
 """A shorter word (`eu`, `v1`) is no secret, and would blot ordinary text out."""
 
 
+_OTHER_WRITERS: Final = (("<>&", "\\u%04x"), ("<>&'+`", "\\u%04X"))
+"""What else than JSON asks for Go, and .NET, write as an escape, and how. A key in base64 has a plus."""
+
+
 class Secrets:
     """The words that must not be passed on. Immutable: all calls to an engine share one."""
 
     __slots__ = ("_inner", "words")
 
     def __init__(self, words: Iterable[bytes]) -> None:
-        """Words under `MIN_BYTES` are left out; each is also found as JSON would escape it."""
+        """Words under `MIN_BYTES` are left out; each is also found as common writers of JSON escape it.
+
+        Any other spelling of the same letters is not looked for.
+        """
         found: dict[bytes, None] = {}
         for word in words:
             if len(word) >= MIN_BYTES:
                 text = json.dumps(word.decode("latin-1"), ensure_ascii=False)[1:-1]
-                for form in (word, text.encode("latin-1"), text.replace("/", "\\/").encode("latin-1")):
-                    found[form] = None
+                others = ["".join([form % ord(c) if c in marks else c for c in text]) for marks, form in _OTHER_WRITERS]
+                for told in (text, text.replace("/", "\\/"), *others):
+                    found[told.encode("latin-1")] = None
+                found[word] = None
         self.words = tuple(sorted(found, key=len, reverse=True))  # one may be the beginning of another
         self._inner = frozenset(byte for word in self.words for byte in word[:-1])
 

@@ -78,6 +78,8 @@ def error_finding(data: bytes) -> Finding:
 def stray_error(data: bytes) -> Finding | None:
     """The error in an event, or the body of a 200, of no shape that its format has; None when it is not one."""
     answer = decoded(data)
+    if answer is None:  # cut short, or not UTF-8
+        return Finding(error=UNSAID) if begins_an_error(data[:ERROR_WITHIN_BYTES]) else None
     if isinstance(answer, list) and answer:
         answer = answer[0]
     if isinstance(answer, dict) and (answer.get("error") or answer.get("object") == "error"):

@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engines.port import Sink
+from engines.sse import payload, says_something, split
 from engines.wire import Dialect, Finding
+from engines.wire.dialect import NOTHING
 from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error, error_finding
 from gateway.relay.account import UNNAMED, Account, broken, whole
-from gateway.relay.headers import PROBLEM, media_type, passed_headers
+from gateway.relay.headers import EVENT_STREAM, PROBLEM, media_type, passed_headers
 
 if TYPE_CHECKING:
     from engines.errors import EngineError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 HOLD_BYTES: Final = 256 * 1024
 ERROR_BYTES: Final = 1024 * 1024
 """More than this no error says, and nobody reads on to find out which."""
+EVENT_WITHIN_BYTES: Final = 4 * 1024
+"""In these an event says whether it is an error, though it may be longer."""
 TAIL_BYTES: Final = 16 * 1024
 """Of an answer too large to hold, this much of its end is kept to find the usage in."""
 
@@ -110,6 +114,8 @@ class DocumentRelay(Sink):
             kind = media_type(attempt.headers)
             if kind == PROBLEM:
                 finding = error_finding(body)
+            elif kind == EVENT_STREAM:
+                finding, body = self._first_event(body)
             elif not body and attempt.status == 200 and not kind.startswith(b"text/"):
                 attempt.said_nothing()
                 return
@@ -123,6 +129,15 @@ class DocumentRelay(Sink):
         self._take(finding)
         headers = passed_headers(attempt.headers) + account.head_down()
         whole(account, attempt, self._reply, headers, body)
+
+    def _first_event(self, body: bytes) -> tuple[Finding, bytes]:
+        """Of a stream that nobody asked for: an error in the place of its content is one here too. Returns what it says
+        with what it is in, or nothing with the body as it came."""
+        for event in split(body[:EVENT_WITHIN_BYTES]):
+            if says_something(event):
+                finding = self._dialect.reader().read(event)
+                return (finding, payload(event)) if finding.error else (NOTHING, body)
+        return NOTHING, body
 
     def failed(self, error: EngineError) -> None:
         broken(self._account, self._attempt, error)

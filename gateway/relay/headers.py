@@ -27,6 +27,7 @@ USUAL: Final = frozenset({b"date", b"server", b"content-length", b"transfer-enco
 engine for (`endpoint-load-metrics`) any client's business."""
 
 
+EVENT_STREAM: Final = b"text/event-stream"
 PROBLEM: Final = b"application/problem+json"
 """An error by its name (RFC 9457), whatever the status of the answer and whichever members it has."""
 
@@ -36,7 +37,7 @@ def is_stream(media_type: bytes, begun: bool) -> bool:
     but a document that says so: it may still be an error, which is then told inside the stream."""
     if begun:
         return media_type[:16].lower() != b"application/json"
-    return media_type[:17].lower() == b"text/event-stream"
+    return media_type[:17].lower() == EVENT_STREAM
 
 
 def media_type(headers: Headers) -> bytes:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from engines.errors import AnswerTruncated, ClientStalled, EngineError, IdleTimeout, TotalTimeout
 from engines.model import Operation, Usage
+from engines.operations import FORMS, STORED
 from engines.sse import split
 from gateway.accounts.prices import Rates, Row, Table, Tables
 from gateway.relay.document import ERROR_BYTES, HOLD_BYTES, usage_in
@@ -20,7 +21,7 @@ from gateway.relay.stream import MAX_EVENT_BYTES
 from routing.failing.breaker import BreakerSettings, Verdict
 from routing.route import RetrySettings
 from tests.engines.test_sse import ended, parsed, pieces, streams
-from tests.engines.wire.frames import Json, frame, shuffled, words
+from tests.engines.wire.frames import ODD_ERRORS, Json, frame, shuffled, words
 from tests.gateway.flights import HELD_BYTES, JSON, KEEN, NO_RETRY, SSE, Bench, FakeConnection, StepClock
 
 relaxed = settings(deadline=None)
@@ -489,6 +490,38 @@ def test_an_error_in_a_200_that_the_request_made_is_the_clients(
         bench.calls[0].answer(200, json.dumps(error).encode())
     assert (client.status, json.loads(client.body)) == (400, with_id(operation, error))
     assert [sum(state.breaker._bad) for state in bench.table] == [0, 0]
+
+
+@pytest.mark.parametrize("operation", sorted(set(Operation) - set(STORED) - set(FORMS), key=str))
+@pytest.mark.parametrize(("body", "status"), [(ODD_ERRORS[0][0], 400), (ODD_ERRORS[1][0], 502)])
+def test_an_error_in_a_200_is_one_whatever_was_asked_for(operation: Operation, body: bytes, status: int) -> None:
+    bench = Bench(StepClock(), 1, retry=NO_RETRY)
+    _, client = bench.begin(operation, stream=False)
+    bench.calls[0].answer(200, body)
+    assert (client.status, client.headers["content-type"]) == (status, "application/json")
+
+
+@pytest.mark.parametrize("before", [b"", b": wait\n\n", b'event: ping\ndata: {"type": "ping"}\n\n'])
+@pytest.mark.parametrize(("operation", "error", "status"), KINDS)
+def test_an_error_event_in_the_place_of_a_document_is_a_failed_attempt(
+    operation: Operation, error: Json, status: int, before: bytes
+) -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin(operation, stream=False)
+    for tier in (0, 1):
+        bench.calls[tier].head(200, SSE)
+        bench.calls[tier].done(before + frame(error, name=str(error.get("type", ""))) + DONE)
+    assert (client.status, json.loads(client.body)) == (status, with_id(operation, error))
+    assert client.headers["x-penstock-attempts"] == "2"
+
+
+@pytest.mark.parametrize("body", [chunk() + FINISH + DONE, b"", b": wait\n\n", chunk() * 200 + ERROR])
+def test_events_in_the_place_of_a_document_pass_where_they_begin_with_no_error(body: bytes) -> None:
+    bench = Bench(StepClock(), 1, retry=NO_RETRY)
+    _, client = bench.begin(stream=False)
+    bench.calls[0].head(200, SSE)
+    bench.calls[0].done(body)
+    assert (client.status, client.body) == (200, body)
 
 
 def test_what_another_replica_answers_after_a_first_error_is_the_answer() -> None:

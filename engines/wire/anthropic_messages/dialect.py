@@ -154,8 +154,10 @@ class AnthropicMessages(Dialect):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(message.error):
             return refusals.error_finding(body)
-        stop = message.stop_reason or ""
-        return Finding(usage=normalised(message.usage), finish_reason=_FINISH.get(stop, stop), said=message)
+        stop, usage = message.stop_reason or "", normalised(message.usage)
+        if usage is None and not stop:  # as vLLM once said an error
+            return refusals.stray_error(body) or NOTHING
+        return Finding(usage=usage, finish_reason=_FINISH.get(stop, stop), said=message)
 
     def read_error(self, status: int, body: bytes) -> Refusal:
         return refusals.read_error(status, body)
@@ -167,7 +169,7 @@ class AnthropicMessages(Dialect):
         said = refusals.decoded(body)
         if not isinstance(said, dict) or said.get("request_id"):  # Anthropic's own is what its support asks for
             return body
-        return _encode(said | {"request_id": request_id})
+        return _encode({"type": "error"} | said | {"request_id": request_id})
 
 
 def _restated(finding: Finding, event: bytes, data: bytes) -> Finding:

@@ -105,6 +105,8 @@ class OpenAIMedia(OpenAIChat):
             return refusals.error_finding(body)
         usage = usage_in(answer.usage)
         if usage is None:
+            if refusals.begins_an_error(body[:ERROR_WITHIN_BYTES]):  # as vLLM once said one
+                return refusals.error_finding(body)
             usage = _unsaid(body).usage
         return Finding(usage, said=answer)
 

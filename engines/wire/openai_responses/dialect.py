@@ -205,7 +205,10 @@ class OpenAIResponses(Dialect):
             response = reading(decode_response, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
-        return _finding(response, body)
+        finding = _finding(response, body)
+        if finding.usage is None and not finding.error and not finding.finish_reason:  # as vLLM once said an error
+            return refusals.stray_error(body) or finding
+        return finding
 
     def read_error(self, status: int, body: bytes) -> Refusal:
         return refusals.read_error(status, body)

@@ -65,10 +65,9 @@ class StoredResponses(Dialect):
             response = reading(decode_response, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
-        if not response.id and refusals.is_truthy(response.error):
-            said = refusals.error_finding(body)  # an error in a 200, and no response
-            return Finding(error=said.error, error_status=said.error_status)
-        return NOTHING
+        if response.id:
+            return NOTHING
+        return refusals.stray_error(body) or NOTHING  # an error in a 200, and no response
 
     def read_error(self, status: int, body: bytes) -> Refusal:
         return MADE.read_error(status, body)

@@ -29,6 +29,9 @@ CORPUS = {
     "content-length 0": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
     "chunked": Answer(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"),
     "chunked, capitals": Answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n"),
+    "chunked, spaces around it": Answer(
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: \t chunked  \r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    ),
     "chunked, empty": Answer(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
     "chunk extensions": Answer(
         b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n2;q="x y"\r\nyo\r\n0;last=1\r\n\r\n'

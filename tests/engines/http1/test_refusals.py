@@ -32,6 +32,8 @@ REFUSED = {
     "gzip as a transfer coding": b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nxx",
     "gzip, then chunked": b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "chunked, then identity": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunked with a tab behind it": CHUNKED[:-4] + b"\t\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "chunked with blanks of both kinds behind it": CHUNKED[:-4] + b" \t \r\n\r\n2\r\nok\r\n0\r\n\r\n",
     "a transfer coding unheard of": b"HTTP/1.1 200 OK\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
     "101": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\nbinary",
     "101 without upgrade": b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",

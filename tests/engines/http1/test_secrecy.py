@@ -82,6 +82,14 @@ def test_whole_events_are_not_held_back() -> None:
     assert sink.body == b"data: sk-0123\n\ndata: sk-is\n\n"
 
 
+@pytest.mark.parametrize(
+    "told", [b"k+e/y<&'0==", b"k+e\\/y<&'0==", b"k+e/y\\u003c\\u0026'0==", b"k\\u002Be/y\\u003C\\u0026\\u00270=="]
+)
+def test_it_is_hidden_as_common_writers_of_json_escape_it(told: bytes) -> None:
+    """As it is, PHP's, Go's and .NET's."""
+    assert Secrets([b"k+e/y<&'0=="]).hide(b'{"key":"%b"}' % told) == b'{"key":"***"}'
+
+
 def test_short_words_are_no_secrets() -> None:
     assert Secrets([b"eu", b"1234567"]).words == ()
     assert Secrets([b"12345678"]).words == (b"12345678",)

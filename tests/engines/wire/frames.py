@@ -9,6 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from engines.wire.refusals import UNSAID
+
 Json = dict[str, Any]
 Style = Callable[[Json], str]
 
@@ -59,3 +61,12 @@ def framed(draw: st.DrawFn, values: st.SearchStrategy[Json], *, named: bool = Fa
     value = shuffled(draw(values), random.Random(draw(st.integers(0, 99))))
     name = str(value.get("type", "")) if named and draw(st.booleans()) else ""
     return frame(value, draw(st.sampled_from(sorted(STYLES))), name=name, end=draw(st.sampled_from(["\n", "\r\n"])))
+
+
+ODD_ERRORS = [
+    (b'{"object":"error","message":"no","type":"BadRequestError","param":null,"code":400}', "no", 400),
+    (b'{"error":{"message":"a\xffb","type":"server_error"}}', UNSAID, 0),
+    (b'{"object": "error", "message": "n', UNSAID, 0),
+]
+"""Bodies of a 200 that are errors, what each says, and the status that it names: in an old shape of vLLM's, not
+in UTF-8, cut short."""

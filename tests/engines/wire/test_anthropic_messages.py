@@ -7,9 +7,9 @@ import json
 import pytest
 
 from engines.model import Parts, Usage
-from engines.wire.anthropic_messages import DIALECT
-from engines.wire.dialect import NOTHING, ApiError, Finding
-from tests.engines.wire.frames import Json, frame
+from engines.wire.anthropic_messages import COUNTING, DIALECT
+from engines.wire.dialect import NOTHING, ApiError, Dialect, Finding
+from tests.engines.wire.frames import ODD_ERRORS, Json, frame
 
 
 def event(kind: str, **members: object) -> bytes:
@@ -166,6 +166,12 @@ def test_a_plain_answer_is_read_like_a_stream() -> None:
     assert DIALECT.read_answer(json.dumps(answer).encode()) == finding
 
 
+@pytest.mark.parametrize("dialect", [DIALECT, COUNTING])
+@pytest.mark.parametrize(("body", "message", "status"), ODD_ERRORS)
+def test_an_error_of_another_format_in_a_200_is_one(dialect: Dialect, body: bytes, message: str, status: int) -> None:
+    assert dialect.read_answer(body) == Finding(error=message, error_status=status)
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"usage":null,"stop_reason":null}', b"\xff"])
 def test_an_answer_that_says_nothing_is_no_failure(body: bytes) -> None:
     assert DIALECT.read_answer(body) == NOTHING
@@ -182,6 +188,11 @@ def test_our_errors_have_anthropics_shape_and_types() -> None:
         "error": {"type": "api_error", "message": "it broke"},
         "request_id": "req-1",
     }
+
+
+def test_an_engines_error_of_another_format_is_named_with_its_type() -> None:
+    said = json.loads(DIALECT.named_error(b'{"error": {"message": "no", "type": "BadRequestError"}}', "req-1"))
+    assert said == {"type": "error", "error": {"message": "no", "type": "BadRequestError"}, "request_id": "req-1"}
 
 
 ODD: list[Json] = [{"output_tokens_details": []}, {"output_tokens": "9", "cache_read_input_tokens": "x"}]

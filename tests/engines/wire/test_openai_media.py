@@ -7,8 +7,9 @@ import json
 import pytest
 
 from engines.model import Parts, Units, Usage
-from engines.wire.dialect import NOTHING
+from engines.wire.dialect import NOTHING, Finding
 from engines.wire.openai_media import DIALECT
+from tests.engines.wire.frames import ODD_ERRORS
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,11 @@ def test_tokens_count_and_seconds_too(usage: object, counted: Usage | None) -> N
 @pytest.mark.parametrize("body", [b"", b"just text", b'WEBVTT\n\n"error": "usage"', b'{"text": "x"}', b"\xff\xfe"])
 def test_an_answer_that_tells_no_usage_says_nothing(body: bytes) -> None:
     assert DIALECT.read_answer(body) == NOTHING
+
+
+@pytest.mark.parametrize(("body", "message", "status"), ODD_ERRORS)
+def test_an_error_of_another_format_in_a_200_is_one(body: bytes, message: str, status: int) -> None:
+    assert DIALECT.read_answer(body) == Finding(error=message, error_status=status)
 
 
 def test_an_error_in_a_200_is_one() -> None:

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from engines.model import Parts, Usage
-from engines.wire.dialect import NOTHING, ApiError, Finding
+from engines.wire.dialect import NOTHING, ApiError, Dialect, Finding
 from engines.wire.openai_responses import DIALECT, STORED
-from tests.engines.wire.frames import Json, frame
+from tests.engines.wire.frames import ODD_ERRORS, Json, frame
 
 USAGE = {
     "input_tokens": 40,
@@ -119,6 +119,12 @@ def test_the_format_has_no_done() -> None:
 )
 def test_a_plain_answer_says_how_it_ended(answer: Json, finding: Finding) -> None:
     assert DIALECT.read_answer(json.dumps(answer).encode()) == finding
+
+
+@pytest.mark.parametrize(("body", "message", "status"), ODD_ERRORS)
+@pytest.mark.parametrize("dialect", [DIALECT, STORED])
+def test_an_error_of_another_format_in_a_200_is_one(dialect: Dialect, body: bytes, message: str, status: int) -> None:
+    assert dialect.read_answer(body) == Finding(error=message, error_status=status)
 
 
 def test_our_error_event_has_the_shape_of_the_formats_own() -> None:

@@ -91,6 +91,7 @@ REFUSED = {
     "a list of content-lengths": CHAT + b"content-length: 5, 5\r\n\r\nhello",
     "content-length, then chunked": CHAT + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunked, then content-length": CHAT + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+    "chunked with a tab behind it": CHAT + b"transfer-encoding: chunked\t\r\n\r\n0\r\n\r\n",
     "empty content-length": CHAT + b"content-length: \r\n\r\n",
     "signed content-length": CHAT + b"content-length: +5\r\n\r\nhello",
     "negative content-length": CHAT + b"content-length: -5\r\n\r\nhello",
