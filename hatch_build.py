@@ -25,8 +25,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SWITCH = "PENSTOCK_COMPILE"
 PACKAGES = ("gateway", "engines", "routing")
-COMPILERS = ["mypy[mypyc]>=1.19", "setuptools>=78", "types-pyyaml>=6.0"]
-"""Needed for a compiled wheel alone; beside them mypy reads the types of everything the project depends on."""
+COMPILERS = ["mypy[mypyc]>=1.19", "setuptools>=78", "types-pyyaml>=6.0", "numpy>=2.3"]
+"""Needed for a compiled wheel alone; beside them mypy reads the types of everything the project depends on. numpy is of
+an extra, and of a module that is compiled."""
 
 _COMPILE = """
 import os, sys

@@ -83,7 +83,8 @@ class Replica:
     key: int = 0
     """With which of its engine's keys it is asked: a server is as many replicas as there are keys."""
     life: str = ""
-    """What another server under the same id would have another of, such as a pod's UID; empty where nobody said."""
+    """What another server under the same id would have another of: a pod its UID, a launched one its process. Empty
+    where nobody said."""
 
     def succeeds(self, other: Replica) -> bool:
         """Whether it is known to be another server than that one."""

@@ -6,15 +6,17 @@ import ast
 import functools
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hatchling.metadata.core import ProjectMetadata
 
-from hatch_build import SWITCH, CompiledBuildHook, compiled_modules, complaint_of
+from hatch_build import COMPILERS, SWITCH, CompiledBuildHook, compiled_modules, complaint_of
 from tests.compiled.run import LEFT_OUT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,6 +172,22 @@ def test_the_image_is_built_of_all_that_the_wheel_holds() -> None:
     counted = re.search(r"@find (.*) -type f", (ROOT / "Makefile").read_text())
     assert counted is not None
     assert [set(), set(), set()] == [needed - copied, needed - let_in, needed - set(counted[1].split())]
+
+
+def test_the_compiler_finds_the_types_of_all_that_compiled_modules_import() -> None:
+    """A build that is isolated has what the hook asks for, and nothing else."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    there = {re.split(r"[<>=\[]", one)[0] for one in (*project["dependencies"], *COMPILERS)}
+    modules = {name for name, found in packages_distributions().items() if {one.lower() for one in found} & there}
+    imported = {
+        name.partition(".")[0]
+        for tree in trees().values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+    assert {"numpy", "msgspec"} <= imported
+    assert imported - modules - sys.stdlib_module_names == {"engines", "gateway", "routing"}
 
 
 def test_what_the_compiled_lane_leaves_out_is_there() -> None:

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, serve, and return the exit status."""
     description = "A server that stands in for a hosted provider: strict about what it takes, and free."
     parser = argparse.ArgumentParser(prog="penstock fake-provider", description=description, epilog=_EPILOG)
-    parser.add_argument("provider", choices=PROVIDERS)
+    parser.add_argument("provider", choices=PROVIDERS, help="whom it stands in for")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one (default 8000)")
     parser.add_argument("--key", action="append", default=[], help="a key to let in; may be repeated (default: any)")

@@ -97,6 +97,8 @@ class LaunchedReplica:
         self._taken_ports = taken_ports
         self._log = ChildLog(recipe.log_dir / f"{replica_id}.log")
         self._begun = False
+        self._starts = 0
+        self._life = ""
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._settled = asyncio.Event()
@@ -108,7 +110,7 @@ class LaunchedReplica:
 
     @property
     def replica(self) -> Replica:
-        return Replica(self.id, f"http://127.0.0.1:{self.port}")
+        return Replica(self.id, f"http://127.0.0.1:{self.port}", life=self._life)
 
     async def first_ready(self) -> None:
         """Wait for the first start to succeed or fail. Raises LaunchFailed with a message for the operator."""
@@ -189,7 +191,10 @@ class LaunchedReplica:
             output = await self._on_disk(self._log.begin, late=os.close)
             if output is None:
                 return f"{self.id} was stopped"
-            return await Child.start(command, self._recipe.env, output)
+            child = await Child.start(command, self._recipe.env, output)
+            self._starts += 1
+            self._life = f"{child.pid}.{self._starts}"  # process ids are given again
+            return child
         except (OSError, RuntimeError) as error:  # the latter where no thread can be started
             return f"{self.id} could not be started: {error}"
 

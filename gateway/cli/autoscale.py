@@ -70,7 +70,7 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def simulate(
-    trace: Annotated[pathlib.Path, typer.Argument(help="a trace (gateway/virtual/trace.py has the format)")],
+    trace: Annotated[pathlib.Path, typer.Argument(help="the file of requests, a line of JSON for each")],
     startup: Annotated[float, typer.Option(min=0, help="seconds a replica takes to serve")] = 120.0,
     least: Annotated[int, typer.Option("--min", min=0, help="the fewest replicas")] = 0,
     most: Annotated[int, typer.Option("--max", min=1, help="the most replicas")] = 16,
@@ -78,7 +78,13 @@ def simulate(
     prefill: Annotated[float, typer.Option(min=1, help="prompt tokens per second of one replica")] = 4000.0,
     usd_per_hour: Annotated[float, typer.Option(min=0, help="what a replica costs per hour")] = 0.0,
 ) -> None:
-    """Print what the autoscaler would have done with this traffic, why, and what it would have cost."""
+    """Print what the autoscaler would have done with this traffic, why, and what it would have cost.
+
+    A line of the trace is a request, and they stand in the order of time:
+    {"arrival_ms": 12.5, "input_tokens": 3128, "output_tokens": 64}
+
+    `penstock-load trace convert` makes one of an Azure LLM, BurstGPT or Mooncake trace, or of a load test's records.
+    """
     from gateway.virtual.scaling.replay import replay
     from gateway.virtual.trace import TraceError, read_trace
 

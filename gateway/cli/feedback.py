@@ -13,8 +13,6 @@ from gateway.cli.ending import end
 from gateway.cli.serve import quickstart
 from gateway.cli.store import ConfigOption, SinceOption, StoreOption, UntilOption, reading, time_ms, write_rows
 
-Text = Annotated[str | None, typer.Option(show_default=False)]
-
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
@@ -28,8 +26,8 @@ def export(
     out: Annotated[
         pathlib.Path | None, typer.Argument(help="the file to write; none: standard output", show_default=False)
     ] = None,
-    model: Text = None,
-    tenant: Text = None,
+    model: Annotated[str | None, typer.Option(help="answers of this model alone", show_default=False)] = None,
+    tenant: Annotated[str | None, typer.Option(help="answers to this tenant alone", show_default=False)] = None,
     metric: Annotated[
         str | None,
         typer.Option(help="dpo: pair answers to one prompt by this metric, too", show_default=False),

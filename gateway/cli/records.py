@@ -45,7 +45,10 @@ SHOWN = 60
 ContentOption = Annotated[
     bool, typer.Option("--content", help="with the prompt and the answer, of models that keep them")
 ]
-Text = Annotated[str | None, typer.Option(show_default=False)]
+ModelOption = Annotated[str | None, typer.Option(help="those of this public name of a model", show_default=False)]
+EngineOption = Annotated[str | None, typer.Option(help="those that this engine answered", show_default=False)]
+KeyOption = Annotated[str | None, typer.Option(help="those of the client's key with this name", show_default=False)]
+TenantOption = Annotated[str | None, typer.Option(help="those of this tenant", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
@@ -57,16 +60,20 @@ def register(app: typer.Typer) -> None:
 
 
 def query(
-    record_id: Text = None,
-    request_id: Text = None,
-    model: Text = None,
-    engine: Text = None,
-    replica: Text = None,
-    arm: Text = None,
-    key: Text = None,
-    tenant: Text = None,
-    error: Text = None,
-    status: Annotated[int | None, typer.Option(show_default=False)] = None,
+    record_id: Annotated[
+        str | None, typer.Option(help="the one with this id, whenever it was", show_default=False)
+    ] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="those whose answer had this x-request-id", show_default=False)
+    ] = None,
+    model: ModelOption = None,
+    engine: EngineOption = None,
+    replica: Annotated[str | None, typer.Option(help="those that this replica answered", show_default=False)] = None,
+    arm: Annotated[str | None, typer.Option(help="those of this arm of an experiment", show_default=False)] = None,
+    key: KeyOption = None,
+    tenant: TenantOption = None,
+    error: Annotated[str | None, typer.Option(help="those that ended with this error", show_default=False)] = None,
+    status: Annotated[int | None, typer.Option(help="those with this HTTP status", show_default=False)] = None,
     since: SinceOption = "24h",
     until: UntilOption = "",
     limit: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="how many at most")] = 20,
@@ -113,10 +120,10 @@ def export(
         Literal["jsonl", "parquet"] | None,
         typer.Option("--format", help="jsonl or parquet; left out, as the file's name ends", show_default=False),
     ] = None,
-    model: Text = None,
-    engine: Text = None,
-    key: Text = None,
-    tenant: Text = None,
+    model: ModelOption = None,
+    engine: EngineOption = None,
+    key: KeyOption = None,
+    tenant: TenantOption = None,
     since: SinceOption = "24h",
     until: UntilOption = "",
     content: ContentOption = False,

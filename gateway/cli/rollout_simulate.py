@@ -17,11 +17,13 @@ def simulate(
     ratio: Annotated[float, typer.Option(min=0, help="the canary's errors, as times the control's")] = 2.0,
     steps: Annotated[str, typer.Option(help="percent of the units at each step")] = "1,5,25,50",
     bake_s: Annotated[float, typer.Option(min=1, help="seconds of each step")] = 600.0,
-    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5)] = 0.01,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="how probable a rollback of an equal canary may be")
+    ] = 0.01,
     rho: Annotated[float, typer.Option(min=1, help="times the control's errors that are tolerated")] = 1.1,
     margin: Annotated[float, typer.Option(min=1, help="times the control's errors that must be ruled out")] = 1.5,
-    runs: Annotated[int, typer.Option(min=10, max=100_000)] = 200,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    runs: Annotated[int, typer.Option(min=10, max=100_000, help="how many releases are played")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="of chance: the same seed plays the same")] = 1,
 ) -> None:
     """Say what the gate would do with a release at this traffic, before one is started: how often, and after how long.
 
@@ -69,10 +71,12 @@ def aa_test(
         float, typer.Option(min=0.1, max=99, help="percent of the units that are called the canary's")
     ] = 5.0,
     unit: Annotated[str, typer.Option(help="request, key or tenant")] = "request",
-    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5)] = 0.01,
-    runs: Annotated[int, typer.Option(min=10, max=10_000, help="each with other arms")] = 100,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="how probable a rollback of an equal canary may be")
+    ] = 0.01,
+    runs: Annotated[int, typer.Option(min=10, max=10_000, help="how many times, each with other arms")] = 100,
     most: Annotated[int, typer.Option(min=100, max=1_000_000, help="records at most")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="of chance: the same seed draws the same arms")] = 1,
     config: ConfigOption = None,
     store: StoreOption = None,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any, TypeGuard
 
 from gateway.settings.errors import Path, listing, printable, show_path
@@ -107,6 +108,8 @@ def _bandit(path: Path, experiment: dict[str, Any], tree: dict[str, Any], report
     bandit = experiment.get("bandit")
     if not isinstance(bandit, dict):
         return
+    if find_spec("numpy") is None:
+        report((*path, "bandit"), "needs the package numpy", "pip install 'penstock[bandit]'")
     if experiment.get("steps"):
         report((*path, "bandit"), "does not go with steps: both say the weights", "remove one of the two")
     metric, rails = bandit.get("metric"), experiment.get("guardrails", USUAL_GUARDRAILS)

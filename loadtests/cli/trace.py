@@ -23,9 +23,11 @@ def root() -> None:
 @app.command("convert")
 def convert_command(
     source: Annotated[Path, typer.Argument(help="an Azure LLM, BurstGPT or Mooncake trace, or a run's records.jsonl")],
-    target: Annotated[Path, typer.Argument(help="the file to write, for `penstock simulate-routing`")],
+    target: Annotated[
+        Path, typer.Argument(help="the file to write, for `penstock simulate-routing` and `autoscale simulate`")
+    ],
 ) -> None:
-    """Write a recording as the arrivals that `penstock simulate-routing` plays."""
+    """Write a recording as the arrivals that `penstock simulate-routing` and `autoscale simulate` play."""
     try:
         count = convert(source, target)
     except (ValueError, OSError) as error:

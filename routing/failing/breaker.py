@@ -111,6 +111,10 @@ class Breaker:
         self.open_until = 0.0
         """When probes may begin, on the caller's clock; 0.0 while closed."""
 
+    def hush(self) -> None:
+        """Tell nobody of changes any more: another server has the name under which they would be told."""
+        self._told = None
+
     def allows(self, now: float) -> bool:
         """Whether a request may be sent at `now`. Changes nothing."""
         if self.closed:

@@ -104,10 +104,12 @@ class ReplicaTable:
 
     def succeed(self, key: ReplicaKey) -> None:
         """Another server has the key now: what was known of the one before is forgotten, and what it has in flight ends
-        by itself and counts no more. Fleets built before still send to it. Unknown keys are fine."""
+        by itself and counts no more: should its breaker open, nobody hears of it under a name that is another's. Fleets
+        built before still send to it. Unknown keys are fine."""
         state = self._states.pop(key, None)
         if state is None:
             return
+        state.breaker.hush()
         if state.slot != NO_SLOT:
             self.prefixes.drop(state.slot)
             state.slot = NO_SLOT

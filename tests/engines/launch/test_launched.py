@@ -111,7 +111,8 @@ async def test_a_replica_that_dies_comes_back_under_its_name_and_url(bench: Work
     _, reason = await bench.until(LaunchState.BACKOFF)
     assert reason.startswith("fake-0 exited with code 3; its log ")
     again, _ = await bench.until(LaunchState.READY)
-    assert again == first
+    assert (again.id, again.url) == (first.id, first.url)
+    assert again.succeeds(first), "what was known of the one before is not true of it"
     assert await ask(again.url) == b""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import ConfigError, load_settings
+from gateway.settings import ConfigError, experiment_checks, load_settings
 
 ENGINES = {name: {"kind": "vllm", "replicas": [{"url": f"http://{name}.test:8000"}]} for name in "ab"}
 ARMS = {"control": {}, "canary": {"weight": 5}}
@@ -131,6 +131,12 @@ def test_what_a_bandit_cannot_do(changes: dict[str, Any], said: str) -> None:
     (shared,) = problems(document({"arms": arms, "bandit": {"metric": "errors"}}, server={"gateways": 2}))
     assert "bandit needs a store that all 2 gateways share, or each would weigh for itself" in shared
     load_settings(json.dumps(document({"arms": arms, "bandit": {"metric": "errors"}})), {})
+
+
+def test_a_bandit_needs_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment_checks, "find_spec", lambda name: None)
+    (said,) = problems(document({"bandit": {"metric": "errors"}}))
+    assert said == "models.chat.experiment.bandit needs the package numpy | pip install 'penstock[bandit]'"
 
 
 def other(**experiment: Any) -> dict[str, Any]:

@@ -162,6 +162,21 @@ def test_the_table_tells_of_a_breaker_that_opens_and_closes_and_why() -> None:
     ]
 
 
+def test_a_breaker_of_a_server_whose_name_another_has_is_not_told_under_that_name() -> None:
+    told: list[tuple[object, ...]] = []
+    table = ReplicaTable(BreakerSettings(min_failures=1), lambda *what: told.append(what))
+    old = table.get(("e", "a"))
+    ticket = old.breaker.admit(1.0)
+    table.succeed(("e", "a"))
+    new = table.get(("e", "a"))
+    old.breaker.record(ticket, Verdict.FAILURE, 2.0, random.Random(1))
+    assert not old.breaker.closed
+    assert (told, table.opened, new.breaker.closed) == ([], {}, True)
+    new.breaker.record(new.breaker.admit(3.0), Verdict.FAILURE, 3.0, random.Random(1))
+    assert [key for key, *_ in told] == [("e", "a")]
+    assert table.opened == {("e", "a"): new}
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["send", "end", "look"]))))
 def test_the_busy_are_those_with_something_in_flight_whenever_one_looks(steps: list[tuple[int, str]]) -> None:
