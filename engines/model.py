@@ -158,6 +158,11 @@ class Units:
         return f"Units{self.counts()!r}"
 
 
+INPUT: Final = 1
+OUTPUT: Final = 2
+"""Bits of `Usage.unsaid`."""
+
+
 class Usage:
     """Token counts of one answer, normalised to OpenAI's meaning. Immutable.
 
@@ -177,6 +182,7 @@ class Usage:
         "source",
         "tier",
         "units",
+        "unsaid",
     )
 
     def __init__(
@@ -190,6 +196,7 @@ class Usage:
         tier: str = "",
         parts: Parts | None = None,
         units: Units | None = None,
+        unsaid: int = 0,
     ) -> None:
         self.input_tokens: Final = input_tokens
         self.output_tokens: Final = output_tokens
@@ -204,6 +211,8 @@ class Usage:
         """None where all are zero."""
         self.units: Final = units
         """None where nothing but tokens is told."""
+        self.unsaid: Final = unsaid
+        """Which of the two counts the engine has left out so far: what is there of it is its known parts, if any."""
 
     @property
     def counts_tokens(self) -> bool:
@@ -228,6 +237,7 @@ class Usage:
             later.tier or self.tier,
             parts,
             units,
+            self.unsaid & later.unsaid,
         )
 
     def estimated(self, output_tokens: int) -> Usage:
@@ -242,9 +252,25 @@ class Usage:
             self.tier,
             self.parts,
             self.units,
+            self.unsaid & INPUT,
         )
 
-    def _counts(self) -> tuple[int, int, int, int, int, str, str, Parts | None, Units | None]:
+    def filled(self, input_tokens: int, output_tokens: int) -> Usage:
+        """With so many of a count that was left out, unless its known parts are more; what was told stays."""
+        unsaid = self.unsaid
+        return Usage(
+            max(self.input_tokens, input_tokens) if unsaid & INPUT else self.input_tokens,
+            max(self.output_tokens, output_tokens) if unsaid & OUTPUT else self.output_tokens,
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+            "estimated" if unsaid else self.source,
+            self.tier,
+            self.parts,
+            self.units,
+        )
+
+    def _counts(self) -> tuple[int, int, int, int, int, str, str, Parts | None, Units | None, int]:
         return (
             self.input_tokens,
             self.output_tokens,
@@ -255,6 +281,7 @@ class Usage:
             self.tier,
             self.parts,
             self.units,
+            self.unsaid,
         )
 
     def __eq__(self, other: object) -> bool:

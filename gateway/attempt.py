@@ -88,6 +88,8 @@ class Attempt(Sink):
     """What it says of its answer as a whole."""
     content_events = 0
     """Events of a stream with content so far."""
+    answer_bytes = 0
+    """Of the text of a plain answer; known where its engine did not say how many tokens it is."""
     finish_reason = ""
     told_cost_usd: float | None = None
     told_usage: Usage | None = None

@@ -29,7 +29,7 @@ from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
-from gateway.accounts.lost import LARGE_BYTES, give_up, let_go_tokens, lost_usage
+from gateway.accounts.lost import LARGE_BYTES, give_up, let_go_tokens, lost_usage, whole_usage
 from gateway.accounts.settlement import UNTOLD
 from gateway.attempt import Attempt, Owner
 from gateway.body.prompt import Prompt
@@ -54,6 +54,7 @@ from routing.failing.retry import deeper_tier_left
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engines.model import Usage
     from engines.port import Sink
     from gateway.fleet.snapshot import Serving
     from gateway.incoming import Here, Incoming
@@ -256,6 +257,9 @@ class Flight(Owner, Opening, Work):
         """One more attempt, with another prompt, in the fleet of now."""
         self._serving, self._prompt = serving, prompt
         self.send(endpoint, now)
+
+    def used(self, attempt: Attempt) -> Usage | None:
+        return whole_usage(self, attempt, attempt.usage)
 
     # -- failing -------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engines.model import INPUT, OUTPUT
 from engines.wire.lone_surrogates import reading
 from engines.wire.refusals import decoded
 
@@ -30,6 +31,18 @@ def usage_of(raw: msgspec.Raw, decode: Callable[[msgspec.Raw], W | None], kind: 
     except msgspec.ValidationError:
         counts = counts_of(raw, *details)
         return None if counts is None else msgspec.convert(counts, kind)
+
+
+def both_counts(before: int | None, after: int | None, total: int | None = None) -> tuple[int, int, int]:
+    """Tokens of input and of output, one of which may be missing, and which of them is unsaid (`Usage.unsaid`): a
+    `total` that is more than the one says the other."""
+    if before is not None and after is not None:
+        return before, after, 0
+    if before is None:
+        if after is None:
+            return 0, 0, INPUT | OUTPUT
+        return (total - after, after, 0) if total is not None and total > after else (0, after, INPUT)
+    return (before, total - before, 0) if total is not None and total > before else (before, 0, OUTPUT)
 
 
 def counts_of(raw: bytes | msgspec.Raw, *details: str) -> dict[str, Any] | None:

@@ -36,6 +36,8 @@ class PlainJson(OpenAIChat):
         usage = answer.usage
         if usage is None:
             return refusals.stray_error(body) or NOTHING
+        if usage.completion_tokens is None and (usage.prompt_tokens is not None or usage.total_tokens is not None):
+            usage.completion_tokens = 0  # it says no word
         return Finding(normalised(usage, answer.service_tier), said=answer)
 
 

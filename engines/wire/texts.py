@@ -8,7 +8,7 @@ none, nor are sounds and images.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -74,6 +74,16 @@ class _Answer(msgspec.Struct):
     output: list[_Part] | None = None
 
 
+_SPOKEN: Final = frozenset(
+    {
+        *("choices", "message", "tool_calls", "function"),
+        *("output", "summary"),
+        *("content", "text", "refusal", "arguments"),
+        *("reasoning", "reasoning_content", "thinking"),
+    }
+)
+"""Members of answers that are, or hold, what a model has made."""
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -108,6 +118,26 @@ def answer_text(body: bytes) -> str:
     for at, part in enumerate([*(read.content or ()), *(read.output or ())]):
         pieces += _of_part(part, at)
     return whole(pieces)
+
+
+def spoken_bytes(body: bytes) -> int:
+    """How many bytes of a plain answer its model has made: its text, its calls, and what it thought."""
+    try:
+        read = _decode_any(body)
+    except _UNREADABLE:
+        return 0
+    found, left = 0, [value for key, value in read.items() if key in _SPOKEN]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            found += len(value.encode("utf-8", "replace"))
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += [inner for key, inner in value.items() if key in _SPOKEN]
+            if "input" in value:  # a call's arguments, with whatever names
+                found += len(msgspec.json.encode(value["input"]))
+    return found
 
 
 def whole(pieces: list[tuple[Place, str]]) -> str:

@@ -12,7 +12,7 @@ from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
 from gateway.accounts.costs import attempt_records, cost_usd, is_unknown
-from gateway.accounts.lost import FREE, lost_prompt_tokens, lost_usage
+from gateway.accounts.lost import FREE, lost_prompt_tokens, lost_usage, whole_usage
 from gateway.accounts.reasons import in_short, reason_of, spelt
 from gateway.accounts.record import MOST_SAID, RequestRecord, note_more, shortened
 from gateway.accounts.settlement import UNTOLD, RecordSink, Settlement
@@ -132,6 +132,9 @@ class Accounting(Settlement):
                 usage = attempt.metered(lost_prompt_tokens(flight, attempt) if usage is None else 0)
             elif usage is None and flight.error_kind:
                 usage = lost_usage(flight, attempt)
+            priced = usage is not None and usage is attempt.told_usage
+            if usage is not None and usage.unsaid:
+                usage = whole_usage(flight, attempt, usage)
             continued = continuation is not None and continuation.count > 0
             if usage is not None and not flight.error_kind and usage.source == "reported" and not continued:
                 cut = finish_reason == "length"
@@ -139,10 +142,8 @@ class Accounting(Settlement):
                 if upstream.endpoint.state.slot >= 0:
                     attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
             if price_source or len(flight.attempts) > 1:
-                if usage is not None and usage is attempt.told_usage:
-                    cost = attempt.told_cost_usd  # the client knows it already
-                else:
-                    cost = cost_usd(flight.attempts, attempt, usage, finished_s)
+                # What the client knows already stays.
+                cost = attempt.told_cost_usd if priced else cost_usd(flight.attempts, attempt, usage, finished_s)
             if len(flight.attempts) > 1 or cost is None or (usage is None and upstream.rates is not None):
                 unpriced = flight.operation not in FREE and is_unknown(flight.attempts, attempt, usage, finished_s)
                 if unpriced:

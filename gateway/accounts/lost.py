@@ -1,4 +1,5 @@
-"""What is taken to be charged for a call that was sent and ended without the usage that its engine would have told.
+"""What is taken to be charged for a call that was sent and ended without the usage that its engine would have told, or
+of which it told one of the two counts alone.
 
 A provider charges for the prompt that it has taken, answered or not. How many tokens that is, is known by bytes alone
 (`routing.tokens`); but a picture is none of its bytes, and no prompt is larger than what the model can read.
@@ -10,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from engines.model import Operation, Usage
+from engines.model import INPUT, OUTPUT, Operation, Usage
 
 if TYPE_CHECKING:
     from gateway.attempt import Attempt
@@ -30,6 +31,11 @@ FREE: Final = frozenset(
 """What costs nothing, answered or not, where it has no price of its own."""
 ONE_PROMPT: Final = frozenset({Operation.CHAT, Operation.MESSAGES, Operation.RESPONSES})
 """What has one prompt, which its model can read or refuses; others have lists of them."""
+SPEAKS: Final = frozenset({*ONE_PROMPT, Operation.COMPLETIONS, Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS})
+"""What is answered with text, whose tokens its length tells."""
+HEARD: Final = frozenset({Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS, Operation.IMAGE_EDITS})
+"""What is asked with files of sounds or pictures, whose tokens their length does not."""
+ANSWER_BYTES_PER_TOKEN: Final = 4
 PICTURE_TOKENS: Final = 1_600
 """What the largest picture counts as that Anthropic does not shrink (1.15 megapixels, a token for 750); OpenAI's of
 1,024 by 1,024 is 765."""
@@ -72,11 +78,24 @@ def lost_usage(asked: Asked, attempt: Attempt) -> Usage | None:
     cut, `Attempt.metered` says it. Of a request that was cut on its way up counts the share that has left, which is
     known but for the 64 KiB that a transport may hold before it says so; a body of up to 32 KiB leaves whole."""
     if attempt.usage is not None or attempt.content_events or asked.operation in FREE or not charged(attempt):
-        return attempt.usage
+        return whole_usage(asked, attempt, attempt.usage)
     prompt_tokens = lost_prompt_tokens(asked, attempt)
     if attempt.unsent_share:  # nobody has more of the prompt than has left, whatever he makes of a part
         prompt_tokens = int(prompt_tokens * (1.0 - attempt.unsent_share))
     return Usage(prompt_tokens, 0, source="estimated") if prompt_tokens > 0 else None
+
+
+def whole_usage(asked: Asked, attempt: Attempt, usage: Usage | None) -> Usage | None:
+    """A usage of this attempt, with an estimate of what its engine has left out: of the prompt as of one that was lost,
+    of the answer a token for a piece of a stream, or for four bytes of a document's text. What nobody can estimate
+    stays unsaid, and so its price unknown."""
+    if usage is None or not usage.unsaid:
+        return usage
+    unsaid, operation = usage.unsaid, asked.operation
+    if (unsaid & INPUT and operation in HEARD) or (unsaid & OUTPUT and operation not in SPEAKS):
+        return usage
+    prompt_tokens = lost_prompt_tokens(asked, attempt) if unsaid & INPUT else 0
+    return usage.filled(prompt_tokens, max(attempt.content_events, attempt.answer_bytes // ANSWER_BYTES_PER_TOKEN))
 
 
 def lost_prompt_tokens(asked: Asked, attempt: Attempt) -> int:

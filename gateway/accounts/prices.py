@@ -190,9 +190,12 @@ class Rates:
 
     def cost_usd(self, usage: Usage, least: bool = False) -> float | None:
         """What `usage` and the request itself cost; None where a part of that is unknown, but with `least` the rest.
+        A count that was left out and that nobody could estimate is such a part.
 
         Counts that contradict each other (more cached tokens than input) are taken as a larger whole: never negative.
         """
+        if usage.unsaid and not least:
+            return None
         tables = self.tables
         thresholds, rows = tables.by_tier.get(usage.tier, tables.standard) if usage.tier else tables.standard
         whole_input = usage.input_tokens

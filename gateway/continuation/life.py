@@ -21,7 +21,7 @@ import structlog
 from engines.model import Operation, Usage
 from engines.operations import OPERATION_KEYS
 from gateway import clock
-from gateway.accounts.lost import lost_prompt_tokens, lost_usage
+from gateway.accounts.lost import lost_prompt_tokens, lost_usage, whole_usage
 from gateway.continuation.rejoin import Rejoin
 from gateway.continuation.request import continued, why_not
 from gateway.continuation.said import RAW_BYTES, Said
@@ -223,7 +223,8 @@ class Continuation:
         attempt.stop()
         attempt.close(now)
         if attempt.content_events:
-            attempt.usage = attempt.metered(lost_prompt_tokens(flight, attempt) if attempt.usage is None else 0)
+            metered = attempt.metered(lost_prompt_tokens(flight, attempt) if attempt.usage is None else 0)
+            attempt.usage = whole_usage(flight, attempt, metered)
         else:
             attempt.usage = lost_usage(flight, attempt)
         attempt.outcome = Outcome.CUT_SHORT

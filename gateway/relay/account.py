@@ -9,6 +9,7 @@ from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
 
 if TYPE_CHECKING:
+    from engines.model import Usage
     from gateway.attempt import Attempt
     from gateway.reply import Reply
 
@@ -42,6 +43,9 @@ class Account(Protocol):
     def goes_on(self, attempt: Attempt, failure: Failure) -> bool:
         """The engine broke its answer after something of it was used; whether another one takes it up. Where none does,
         the failure is to be told."""
+
+    def used(self, attempt: Attempt) -> Usage | None:
+        """What this attempt has used so far, with an estimate of a count that its engine left out."""
 
     def settle(self, status: int) -> None: ...
 

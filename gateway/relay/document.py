@@ -15,6 +15,7 @@ from engines.sse import payload, says_something, split
 from engines.wire import Dialect, Finding
 from engines.wire.dialect import NOTHING
 from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error, error_finding
+from engines.wire.texts import spoken_bytes
 from gateway.relay.account import UNNAMED, Account, broken, whole
 from gateway.relay.headers import EVENT_STREAM, PROBLEM, media_type, passed_headers
 
@@ -36,7 +37,18 @@ TAIL_BYTES: Final = 16 * 1024
 class DocumentRelay(Sink):
     """Takes one document."""
 
-    __slots__ = ("_account", "_attempt", "_dialect", "_held", "_more", "_parts", "_passing", "_reply", "_tail")
+    __slots__ = (
+        "_account",
+        "_attempt",
+        "_dialect",
+        "_held",
+        "_more",
+        "_parts",
+        "_passed_bytes",
+        "_passing",
+        "_reply",
+        "_tail",
+    )
 
     def __init__(self, account: Account, attempt: Attempt, reply: Reply, dialect: Dialect) -> None:
         """`dialect` is the engine's."""
@@ -50,6 +62,7 @@ class DocumentRelay(Sink):
         self._parts: list[bytes] = []
         """Of an answer that passes, what the read in progress has brought: it leaves together."""
         self._passing = False
+        self._passed_bytes = 0
         self._tail = b""
 
     def head(self, status: int, headers: Headers) -> None:
@@ -86,6 +99,7 @@ class DocumentRelay(Sink):
             self._attempt.unfit()
             return
         self._passing = True
+        self._passed_bytes = len(whole)
         self._tail = whole[-TAIL_BYTES:]
         attempt = self._attempt
         attempt.works()
@@ -97,6 +111,7 @@ class DocumentRelay(Sink):
         if parts:
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             parts.clear()
+            self._passed_bytes += len(data)
             self._tail = (self._tail + data)[-TAIL_BYTES:]
             self._reply.pass_on(0, b"", data)
 
@@ -104,7 +119,7 @@ class DocumentRelay(Sink):
         account, attempt = self._account, self._attempt
         if self._passing:
             self.flush()
-            self._take(self._dialect.read_answer(usage_in(self._tail)))
+            self._take(self._dialect.read_answer(usage_in(self._tail)), None)
             account.settle(attempt.status)
             self._reply.end()
             return
@@ -126,7 +141,7 @@ class DocumentRelay(Sink):
         if self._reply.status:
             attempt.unfit()
             return
-        self._take(finding)
+        self._take(finding, body)
         headers = passed_headers(attempt.headers) + account.head_down()
         whole(account, attempt, self._reply, headers, body)
 
@@ -148,8 +163,11 @@ class DocumentRelay(Sink):
         self._held, self._more = b"", None
         return whole
 
-    def _take(self, finding: Finding) -> None:
-        self._attempt.usage = finding.usage
+    def _take(self, finding: Finding, body: bytes | None) -> None:
+        """`body` is None of an answer that has passed."""
+        usage = self._attempt.usage = finding.usage
+        if usage is not None and usage.unsaid:
+            self._attempt.answer_bytes = self._passed_bytes if body is None else spoken_bytes(body)
         self._attempt.finish_reason = finding.finish_reason
         self._attempt.said = finding.said
         if finding.response_id:

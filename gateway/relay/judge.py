@@ -182,7 +182,7 @@ class Judge:
     def _priced(self, event: bytes) -> bytes:
         """The usage event with the price of the answer in it: a stream's head left before its cost was known."""
         attempt = self._attempt
-        usage = attempt.usage
-        cost = cost_usd(self._account.attempts, attempt, usage, clock.monotonic())
-        attempt.told_usage, attempt.told_cost_usd = usage, cost
+        account = self._account
+        cost = cost_usd(account.attempts, attempt, account.used(attempt), clock.monotonic())
+        attempt.told_usage, attempt.told_cost_usd = attempt.usage, cost
         return event if cost is None else self._dialect.with_cost(event, cost)

@@ -185,7 +185,7 @@ class TranslatedStream(StreamRelay):
         if self._closed or self._failed:
             return
         self._closed = True
-        usage, end = self._translation.encoder.closing(self._attempt.usage)
+        usage, end = self._translation.encoder.closing(self._account.used(self._attempt))
         if usage:
             self._pass(self._judge.weigh(usage, Finding(None, "", frozenset(), "", 0, b"", False, True)))
         self._pass(self._judge.weigh(end, Finding(None, "", frozenset(), "", 0, b"", True)))
@@ -294,6 +294,11 @@ class TranslatedDocument(Sink):
         if self._reply.status:
             attempt.unfit()
             return
+        if attempt.usage is not None and attempt.usage.unsaid:
+            texts = [one.text for one in said if isinstance(one, (Text, Refused, Reasoning, ToolArgs))]
+            attempt.answer_bytes = sum(len(text.encode("utf-8", "replace")) for text in texts)
+            usage = attempt.usage = account.used(attempt)
+            said = [Counted(usage) if isinstance(one, Counted) and usage is not None else one for one in said]
         record_id = account.record_id.decode()
         try:
             model = attempt.upstream.model

@@ -10,7 +10,7 @@ from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
-from gateway.accounts.lost import let_go_tokens
+from gateway.accounts.lost import let_go_tokens, whole_usage
 from gateway.attempt import Attempt, Owner
 from gateway.body.envelope import parse
 from gateway.body.prompt import Prompt
@@ -24,6 +24,7 @@ from routing.failing.breaker import Verdict
 from routing.failing.outcome import Outcome
 
 if TYPE_CHECKING:
+    from engines.model import Usage
     from engines.port import Sink
     from gateway.body.envelope import Envelope
     from gateway.fleet.snapshot import Serving
@@ -189,6 +190,9 @@ class Copy(Owner, Opening):
         self.prompt = None
         self.facts.let_go()
         self.request.body = b""
+
+    def used(self, attempt: Attempt) -> Usage | None:
+        return whole_usage(self, attempt, attempt.usage)
 
     def goes_on(self, attempt: Attempt, failure: Failure) -> bool:
         return False

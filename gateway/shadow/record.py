@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engines.model import Usage
 from gateway import clock
 from gateway.accounts.costs import cost_usd, is_unknown
-from gateway.accounts.lost import FREE, charged, lost_prompt_tokens, lost_usage
+from gateway.accounts.lost import FREE, charged, lost_prompt_tokens, lost_usage, whole_usage
 from gateway.accounts.reasons import in_short
 from gateway.accounts.record import SHADOW, RequestRecord, note_more, shortened
 
@@ -20,9 +20,12 @@ def usage_of(copy: Copy) -> Usage | None:
     """What it used. Of a provider's call that was cut off or lost, the prompt is taken to be charged for."""
     attempt = copy.attempt
     assert attempt is not None
+    usage = attempt.usage
     if attempt.content_events:
-        return attempt.metered(lost_prompt_tokens(copy, attempt) if attempt.usage is None else 0)
-    return lost_usage(copy, attempt) if copy.error_kind else attempt.usage
+        usage = attempt.metered(lost_prompt_tokens(copy, attempt) if usage is None else 0)
+    elif copy.error_kind:
+        return lost_usage(copy, attempt)
+    return whole_usage(copy, attempt, usage)
 
 
 def unreported(copy: Copy) -> bool:
@@ -31,7 +34,7 @@ def unreported(copy: Copy) -> bool:
     if attempt is None or copy.operation in FREE or not charged(attempt):
         return False
     usage = attempt.usage
-    if usage is None or usage.source != "reported":
+    if usage is None or usage.source != "reported" or usage.unsaid:
         return True
     return bool(copy.error_kind) and not attempt.finish_reason
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.model import UNITS, Parts, Units, Usage
+from engines.model import INPUT, OUTPUT, UNITS, Parts, Units, Usage
 from engines.wire import Finding
 
 counts = st.integers(0, 2**40)
@@ -15,7 +17,8 @@ parts = st.builds(Parts, *[counts] * 9)
 units = st.builds(Units, st.floats(0, 1e7), *[counts] * 6)
 tiers = st.sampled_from(["", "flex", "priority"])
 tokens_of = [counts] * 5
-reports = st.builds(Usage, *tokens_of, st.just("reported"), tiers, st.none() | parts, st.none() | units)
+unsaid = st.integers(0, INPUT | OUTPUT)
+reports = st.builds(Usage, *tokens_of, st.just("reported"), tiers, st.none() | parts, st.none() | units, unsaid)
 
 
 def said(usage: Usage) -> tuple[int, int, int, int, int]:
@@ -72,7 +75,44 @@ def test_an_estimate_changes_the_output_and_nothing_else(usage: Usage, tokens: i
     estimate = usage.estimated(tokens)
     assert (estimate.output_tokens, estimate.source) == (tokens, "estimated")
     assert (estimate.tier, estimate.parts, estimate.units) == (usage.tier, usage.parts, usage.units)
+    assert estimate.unsaid == usage.unsaid & INPUT
     assert [*said(estimate)[:1], *said(estimate)[2:]] == [*said(usage)[:1], *said(usage)[2:]]
+
+
+@given(reports=st.lists(reports, min_size=1, max_size=5))
+@settings(deadline=None)
+def test_a_count_is_unsaid_as_long_as_no_report_says_it(reports: list[Usage]) -> None:
+    whole = functools.reduce(Usage.merged, reports)
+    for count in (INPUT, OUTPUT):
+        assert bool(whole.unsaid & count) == all(one.unsaid & count for one in reports)
+
+
+@given(usage=reports, before=counts, after=counts)
+@settings(deadline=None)
+def test_what_is_filled_in_is_what_was_unsaid_and_nothing_else(usage: Usage, before: int, after: int) -> None:
+    filled = usage.filled(before, after)
+    assert filled.unsaid == 0
+    assert (filled.source == "estimated") == bool(usage.unsaid)
+    for count, told, guess, found in (
+        (INPUT, usage.input_tokens, before, filled.input_tokens),
+        (OUTPUT, usage.output_tokens, after, filled.output_tokens),
+    ):
+        assert found == (max(told, guess) if usage.unsaid & count else told)
+    assert said(filled)[2:] == said(usage)[2:]
+    assert (filled.tier, filled.parts, filled.units) == (usage.tier, usage.parts, usage.units)
+    assert filled.filled(1, 1) == filled
+
+
+@given(one=reports, other=reports, before=counts, after=counts)
+@settings(deadline=None)
+def test_a_later_report_lowers_no_estimate_of_what_it_leaves_out(
+    one: Usage, other: Usage, before: int, after: int
+) -> None:
+    filled, both = one.filled(before, after), one.merged(other).filled(before, after)
+    if other.unsaid & OUTPUT:
+        assert both.output_tokens >= filled.output_tokens
+    if other.unsaid & INPUT:
+        assert both.input_tokens >= filled.input_tokens
 
 
 def test_parts_differ_by_each_count() -> None:
@@ -102,7 +142,7 @@ def test_an_estimate_keeps_the_other_counts_and_says_that_it_is_one() -> None:
 
 
 def test_a_report_shows_what_it_says() -> None:
-    assert repr(Usage(3, 4, reasoning_tokens=1)) == "Usage(3, 4, 0, 0, 1, 'reported', '', None, None)"
+    assert repr(Usage(3, 4, reasoning_tokens=1)) == "Usage(3, 4, 0, 0, 1, 'reported', '', None, None, 0)"
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Parts, Units, Usage
+from engines.model import OUTPUT, Parts, Units, Usage
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.anthropic_messages.shapes import WireUsage, decode_event, decode_message, decode_usage
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
 from engines.wire.lone_surrogates import reading
-from engines.wire.odd_counts import usage_of
+from engines.wire.odd_counts import both_counts, usage_of
 from engines.wire.refusals import is_truthy
 
 _encode = msgspec.json.Encoder().encode
@@ -52,8 +52,8 @@ _NAMED: Final = (b"event: error\n", b"event: error\r", b"event:error\n", b"event
 """How an error event begins; one that is named in another way is only told anew."""
 
 
-def normalised(raw: msgspec.Raw) -> Usage | None:
-    """None where no count is told."""
+def normalised(raw: msgspec.Raw, begins: bool = False) -> Usage | None:
+    """None where no count is told. `begins`: it is a stream's first, whose output is not all of it."""
     usage = usage_of(raw, decode_usage, WireUsage, "output_tokens_details", "cache_creation", "server_tool_use")
     if usage is None or (
         usage.input_tokens is None
@@ -69,15 +69,17 @@ def normalised(raw: msgspec.Raw) -> Usage | None:
     hour = (creation.ephemeral_1h_input_tokens or 0) if creation else 0
     # What is paid by tier or by speed: `standard` is neither.
     tier = usage.speed if usage.speed and usage.speed != "standard" else usage.service_tier
+    input_tokens, output_tokens, unsaid = both_counts(usage.input_tokens, usage.output_tokens)
     return Usage(
-        input_tokens=(usage.input_tokens or 0) + read + written,
-        output_tokens=usage.output_tokens or 0,
+        input_tokens=input_tokens + read + written,
+        output_tokens=output_tokens,
         cached_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=(details.thinking_tokens or 0) if details else 0,
         tier=tier or "",
         parts=Parts(cache_write_1h_tokens=min(hour, written)) if hour else None,
         units=Units(web_searches=searches) if searches else None,
+        unsaid=unsaid | OUTPUT if begins else unsaid,
     )
 
 
@@ -115,7 +117,7 @@ class MessagesReader(Reader):
             return _restated(refusals.error_finding(data), event, data)
         match parsed.type:
             case "message_start":
-                usage = normalised(parsed.message.usage) if parsed.message else None
+                usage = normalised(parsed.message.usage, begins=True) if parsed.message else None
                 return Finding(usage=usage, said=parsed.message) if usage else NOTHING
             case "message_delta":
                 stop = (parsed.delta.stop_reason if parsed.delta else None) or ""

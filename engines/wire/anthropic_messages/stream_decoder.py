@@ -138,7 +138,7 @@ def _start(streamed: Streamed) -> Sequence[Event]:
     if message is None:
         return NOTHING
     said: list[Event] = [Start(message.id or "", message.model or "")]
-    usage = normalised(message.usage)
+    usage = normalised(message.usage, begins=True)
     if usage is not None:
         said.append(Counted(usage))
     return said

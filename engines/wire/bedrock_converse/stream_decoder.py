@@ -23,7 +23,7 @@ from engines.wire.bedrock_converse.shapes import (
 from engines.wire.codec import StreamDecoder
 from engines.wire.events import Counted, Event, Failed, Finish, Reasoning, Start, Text, ToolArgs, ToolStart
 from engines.wire.lone_surrogates import reading
-from engines.wire.odd_counts import usage_of
+from engines.wire.odd_counts import both_counts, usage_of
 
 NAME: Final = "bedrock_converse"
 NOTHING: Final[Sequence[Event]] = ()
@@ -157,12 +157,14 @@ def counted(usage: msgspec.Raw) -> Sequence[Event]:
         return NOTHING
     read, written = counts.cache_read_input_tokens or 0, counts.cache_write_input_tokens or 0
     hour = sum(one.input_tokens or 0 for one in counts.cache_details or () if one.ttl == "1h")
+    input_tokens, output_tokens, unsaid = both_counts(counts.input_tokens, counts.output_tokens)
     told = Usage(
-        (counts.input_tokens or 0) + read + written,
-        counts.output_tokens or 0,
+        input_tokens + read + written,
+        output_tokens,
         read,
         written,
         parts=Parts(cache_write_1h_tokens=min(hour, written)) if hour else None,
+        unsaid=unsaid,
     )
     return [Counted(told)]
 

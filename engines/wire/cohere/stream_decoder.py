@@ -15,7 +15,7 @@ from engines.wire.cohere.shapes import Answer, Block, Call, Delta, Message, Wire
 from engines.wire.cohere.shapes import decode_answer as decode_whole
 from engines.wire.events import Counted, End, Event, Failed, Finish, Reasoning, Start, Text, ToolArgs, ToolStart
 from engines.wire.lone_surrogates import reading
-from engines.wire.odd_counts import usage_of
+from engines.wire.odd_counts import both_counts, usage_of
 from engines.wire.refusals import is_truthy
 
 NOTHING: Final[Sequence[Event]] = ()
@@ -141,7 +141,16 @@ def normalised(raw: msgspec.Raw) -> Usage | None:
     counts = usage.billed_units or usage.tokens
     if counts is None or (counts.input_tokens is None and counts.output_tokens is None):
         return None
-    return Usage(int(counts.input_tokens or 0), int(counts.output_tokens or 0), int(usage.cached_tokens or 0))
+    before, after = counts.input_tokens, counts.output_tokens
+    if usage.tokens is not None:
+        before = usage.tokens.input_tokens if before is None else before
+        after = usage.tokens.output_tokens if after is None else after
+    input_tokens, output_tokens, unsaid = both_counts(_whole(before), _whole(after))
+    return Usage(input_tokens, output_tokens, int(usage.cached_tokens or 0), unsaid=unsaid)
+
+
+def _whole(count: float | None) -> int | None:
+    return int(count) if count is not None and count.is_integer() else None
 
 
 def _failure(data: bytes) -> Event:

@@ -60,6 +60,7 @@ class UsageMetadata(msgspec.Struct, rename="camel"):
     tool_use_prompt_token_count: Count | None = None
     candidates_token_count: Count | None = None
     thoughts_token_count: Count | None = None
+    total_token_count: Count | None = None
     cached_content_token_count: Count | None = None
     prompt_tokens_details: list[Modality] | None = None
     tool_use_prompt_tokens_details: list[Modality] | None = None

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Parts, Usage
+from engines.model import INPUT, OUTPUT, Parts, Usage
 from engines.sse import payload
 from engines.wire import events, refusals
 from engines.wire.codec import StreamDecoder
@@ -157,8 +157,16 @@ def normalised(raw: msgspec.Raw) -> Usage | None:
     prompt, made, thoughts = counts.prompt_token_count, counts.candidates_token_count, counts.thoughts_token_count or 0
     if prompt is None and made is None:
         return None
+    tools, total = counts.tool_use_prompt_token_count or 0, counts.total_token_count
+    unsaid = 0
+    if prompt is None or made is None:
+        other = None if total is None else total - tools - thoughts - (prompt or 0) - (made or 0)
+        if prompt is None:
+            prompt, unsaid = max(0, other or 0), 0 if other and other > 0 else INPUT
+        else:  # a count of zero is left out, as is all that is zero of a protocol buffer
+            made, unsaid = max(0, other or 0), OUTPUT if other is None else 0
     return Usage(
-        (prompt or 0) + (counts.tool_use_prompt_token_count or 0),
+        prompt + tools,
         (made or 0) + thoughts,
         counts.cached_content_token_count or 0,
         0,
@@ -166,6 +174,7 @@ def normalised(raw: msgspec.Raw) -> Usage | None:
         "reported",
         _tier(counts),
         _parts(counts),
+        unsaid=unsaid,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Parts, Units, Usage
+from engines.model import INPUT, OUTPUT, Parts, Units, Usage
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.dialect import NEVER, NO_CHOICES, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
@@ -43,18 +43,21 @@ def error_body(error: ApiError) -> bytes:
 def normalised(usage: WireUsage, tier: str | None = None) -> Usage | None:
     """Both conventions agree here, so this only fills the gaps. DeepSeek says what its cache had. None where no count
     is told."""
-    prompt, hit = usage.prompt_tokens, usage.prompt_cache_hit_tokens or 0
-    completion = usage.completion_tokens or 0
-    if prompt is None:
-        if (
-            usage.completion_tokens is None
-            and usage.total_tokens is None
-            and usage.prompt_cache_hit_tokens is None
-            and usage.prompt_cache_miss_tokens is None
-        ):
-            return None
-        prompt = hit + (usage.prompt_cache_miss_tokens or 0)
-        prompt = prompt or max(0, (usage.total_tokens or 0) - completion)
+    prompt, completion, hit = usage.prompt_tokens, usage.completion_tokens, usage.prompt_cache_hit_tokens or 0
+    unsaid = 0
+    if prompt is None or completion is None:
+        total, miss = usage.total_tokens, usage.prompt_cache_miss_tokens
+        if prompt is None:
+            if completion is None and total is None and miss is None and usage.prompt_cache_hit_tokens is None:
+                return None
+            prompt = hit + (miss or 0)
+            if miss is None or not prompt:
+                prompt = max(prompt, (total or 0) - (completion or 0))
+                unsaid = INPUT if prompt == hit else 0  # of a total that is no more nothing is the prompt's
+        if completion is None:
+            completion = max(0, (total or 0) - prompt)
+            if not completion:  # a total that is the prompt's says as little
+                unsaid |= OUTPUT
     before, after = usage.prompt_tokens_details, usage.completion_tokens_details
     return Usage(  # by position: of names, an interpreted call makes a dict first
         prompt,
@@ -66,6 +69,7 @@ def normalised(usage: WireUsage, tier: str | None = None) -> Usage | None:
         tier or "",
         parts_of(before, after) if before or after else None,
         units_of(usage),
+        unsaid,
     )
 
 

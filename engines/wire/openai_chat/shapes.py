@@ -36,7 +36,7 @@ class ServerTools(msgspec.Struct):
 
 
 class WireUsage(msgspec.Struct):
-    """The `usage` object; counts that an engine leaves out or sets to null are zero, unless all are."""
+    """The `usage` object; of its parts, what an engine leaves out or sets to null is zero."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None

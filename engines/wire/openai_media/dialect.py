@@ -12,7 +12,7 @@ from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.dialect import NOTHING, Finding, Reader
 from engines.wire.lone_surrogates import reading
-from engines.wire.odd_counts import usage_of
+from engines.wire.odd_counts import both_counts, usage_of
 from engines.wire.openai_chat.dialect import ChatReader, OpenAIChat, parts_of
 from engines.wire.openai_chat.shapes import MOST_SECONDS
 from engines.wire.openai_media.shapes import WireUsage, decode_answer, decode_seconds, decode_usage
@@ -45,7 +45,8 @@ def usage_in(raw: msgspec.Raw) -> Usage | None:
     made = told.output_tokens_details
     parts = parts_of(details, made) if details or made else None
     cached = (details.cached_tokens or 0) if details else 0
-    return Usage(before or 0, after or 0, cached, 0, 0, "reported", "", parts, units)
+    input_tokens, output_tokens, unsaid = both_counts(before, after, told.total_tokens)
+    return Usage(input_tokens, output_tokens, cached, 0, 0, "reported", "", parts, units, unsaid)
 
 
 class MediaReader(ChatReader):

@@ -22,6 +22,7 @@ class WireUsage(msgspec.Struct):
     output_tokens_details: Details | None = None
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
+    total_tokens: Count | None = None
     seconds: float | None = None
 
 

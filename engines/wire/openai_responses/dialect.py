@@ -12,7 +12,7 @@ from engines.sse import payload
 from engines.wire import openai_chat, refusals
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
 from engines.wire.lone_surrogates import reading
-from engines.wire.odd_counts import usage_of
+from engines.wire.odd_counts import both_counts, usage_of
 from engines.wire.openai_responses.shapes import (
     Response,
     WireUsage,
@@ -52,15 +52,17 @@ def _usage(response: Response, data: bytes) -> Usage | None:
     if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
         return None
     before, after = usage.input_tokens_details, usage.output_tokens_details
+    input_tokens, output_tokens, unsaid = both_counts(usage.input_tokens, usage.output_tokens, usage.total_tokens)
     return Usage(
-        input_tokens=usage.input_tokens or 0,
-        output_tokens=usage.output_tokens or 0,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
         cached_tokens=(before.cached_tokens or 0) if before else 0,
         cache_write_tokens=(before.cache_write_tokens or 0) if before else 0,
         reasoning_tokens=(after.reasoning_tokens or 0) if after else 0,
         tier=response.service_tier or "",
         parts=openai_chat.parts_of(before, after),
         units=_units(data),
+        unsaid=unsaid,
     )
 
 

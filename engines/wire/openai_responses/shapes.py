@@ -13,6 +13,7 @@ from engines.wire.said import Said
 class WireUsage(msgspec.Struct):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
+    total_tokens: Count | None = None
     input_tokens_details: Details | None = None
     output_tokens_details: Details | None = None
 

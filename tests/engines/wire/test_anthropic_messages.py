@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engines.model import Parts, Usage
+from engines.model import INPUT, OUTPUT, Parts, Usage
 from engines.wire.anthropic_messages import COUNTING, DIALECT
 from engines.wire.dialect import NOTHING, ApiError, Dialect, Finding
 from tests.engines.wire.frames import ODD_ERRORS, Json, frame
@@ -38,7 +38,7 @@ def test_content_says_nothing_else(sent: bytes) -> None:
 
 def test_cache_reads_and_writes_are_added_to_the_input() -> None:
     sent = start(input_tokens=10, cache_creation_input_tokens=3, cache_read_input_tokens=100, output_tokens=1)
-    assert DIALECT.reader().read(sent).usage == Usage(113, 1, cached_tokens=100, cache_write_tokens=3)
+    assert DIALECT.reader().read(sent).usage == Usage(113, 1, cached_tokens=100, cache_write_tokens=3, unsaid=OUTPUT)
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,26 @@ def test_cache_reads_and_writes_are_added_to_the_input() -> None:
     [
         ({}, None),
         ({"input_tokens": None, "output_tokens": None, "cache_read_input_tokens": None}, None),
-        ({"input_tokens": 4, "output_tokens": 0}, Usage(4, 0)),
-        ({"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 5}}, Usage(0, 9, reasoning_tokens=5)),
-        ({"output_tokens": 9, "output_tokens_details": None}, Usage(0, 9)),
+        ({"input_tokens": 4, "output_tokens": 0}, Usage(4, 0, unsaid=OUTPUT)),
+        (
+            {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 5}},
+            Usage(0, 9, reasoning_tokens=5, unsaid=INPUT | OUTPUT),
+        ),
+        ({"output_tokens": 9, "output_tokens_details": None}, Usage(0, 9, unsaid=INPUT | OUTPUT)),
         (
             {"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 4}},
-            Usage(9, 0, cache_write_tokens=9, parts=Parts(cache_write_1h_tokens=4)),
+            Usage(9, 0, cache_write_tokens=9, parts=Parts(cache_write_1h_tokens=4), unsaid=INPUT | OUTPUT),
         ),
-        ({"input_tokens": 3, "cache_creation": {"ephemeral_5m_input_tokens": 0}}, Usage(3, 0)),
-        ({"input_tokens": 3, "service_tier": "batch"}, Usage(3, 0, tier="batch")),
-        ({"input_tokens": 3, "service_tier": "standard", "speed": "fast"}, Usage(3, 0, tier="fast")),
-        ({"input_tokens": 3, "service_tier": "standard", "speed": "standard"}, Usage(3, 0, tier="standard")),
+        ({"input_tokens": 3, "cache_creation": {"ephemeral_5m_input_tokens": 0}}, Usage(3, 0, unsaid=OUTPUT)),
+        ({"input_tokens": 3, "service_tier": "batch"}, Usage(3, 0, tier="batch", unsaid=OUTPUT)),
+        ({"input_tokens": 3, "service_tier": "standard", "speed": "fast"}, Usage(3, 0, tier="fast", unsaid=OUTPUT)),
+        (
+            {"input_tokens": 3, "service_tier": "standard", "speed": "standard"},
+            Usage(3, 0, tier="standard", unsaid=OUTPUT),
+        ),
     ],
 )
-def test_counts_left_out_are_zero_unless_all_are(usage: Json, counted: Usage | None) -> None:
+def test_the_first_counts_of_a_stream_are_not_all_of_its_output(usage: Json, counted: Usage | None) -> None:
     assert DIALECT.reader().read(start(**usage)).usage == counted
 
 
@@ -67,7 +73,7 @@ def test_counts_left_out_are_zero_unless_all_are(usage: Json, counted: Usage | N
 def test_a_number_too_large_for_any_loses_nothing_else(number: str) -> None:
     usage = f'{{"input_tokens":4,"output_tokens":{number},"cache_read_input_tokens":3}}'
     finding = DIALECT.read_answer(f'{{"stop_reason":"end_turn","usage":{usage}}}'.encode())
-    assert (finding.usage, finding.finish_reason) == (Usage(7, 0, cached_tokens=3), "stop")
+    assert (finding.usage, finding.finish_reason) == (Usage(7, 0, cached_tokens=3, unsaid=OUTPUT), "stop")
 
 
 def test_the_first_event_says_which_answer_it_is() -> None:
@@ -103,7 +109,7 @@ def test_the_two_reports_of_a_stream_make_one_usage() -> None:
 )
 def test_stop_reasons_in_openais_words(stop_reason: str | None, finish: str) -> None:
     sent = event("message_delta", delta={"stop_reason": stop_reason, "stop_sequence": None}, usage={"output_tokens": 2})
-    assert DIALECT.reader().read(sent) == Finding(usage=Usage(0, 2), finish_reason=finish)
+    assert DIALECT.reader().read(sent) == Finding(usage=Usage(0, 2, unsaid=INPUT), finish_reason=finish)
 
 
 def test_message_stop_ends_the_stream() -> None:

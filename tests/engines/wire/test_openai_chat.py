@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, settings
 
-from engines.model import Parts, Usage
+from engines.model import INPUT, OUTPUT, Parts, Usage
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding
 from engines.wire.openai_chat import DIALECT
 from tests.engines.wire.frames import Json, frame, words
@@ -123,15 +123,24 @@ def test_cached_and_reasoning_tokens_are_part_of_the_counts() -> None:
     ("sent", "usage"),
     [
         ({}, None),
-        ({"prompt_tokens": 3}, Usage(3, 0)),
+        ({"prompt_tokens": 3}, Usage(3, 0, unsaid=OUTPUT)),
+        ({"completion_tokens": 3}, Usage(0, 3, unsaid=INPUT)),
+        ({"prompt_tokens": 3, "total_tokens": 10}, Usage(3, 7)),
+        ({"prompt_tokens": 3, "total_tokens": 3}, Usage(3, 0, unsaid=OUTPUT)),
+        ({"total_tokens": 7}, Usage(7, 0, unsaid=OUTPUT)),
+        ({"prompt_cache_hit_tokens": 5}, Usage(5, 0, 5, unsaid=INPUT | OUTPUT)),
+        ({"prompt_cache_hit_tokens": 5, "completion_tokens": 2, "total_tokens": 9}, Usage(7, 2, 5)),
         ({"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}, None),
         ({"completion_tokens": 4, "total_tokens": 10}, Usage(6, 4)),
-        ({"completion_tokens": 4, "total_tokens": 1}, Usage(0, 4)),
-        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": None}}, Usage(3, 0)),
-        ({"prompt_tokens": 3, "prompt_tokens_details": {"cache_write_tokens": 2}}, Usage(3, 0, cache_write_tokens=2)),
+        ({"completion_tokens": 4, "total_tokens": 1}, Usage(0, 4, unsaid=INPUT)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": None}}, Usage(3, 0, unsaid=OUTPUT)),
+        (
+            {"prompt_tokens": 3, "prompt_tokens_details": {"cache_write_tokens": 2}},
+            Usage(3, 0, cache_write_tokens=2, unsaid=OUTPUT),
+        ),
     ],
 )
-def test_counts_left_out_are_zero_unless_all_are(sent: Json, usage: Usage | None) -> None:
+def test_a_count_that_is_left_out_is_unsaid_unless_the_total_tells_it(sent: Json, usage: Usage | None) -> None:
     assert DIALECT.reader().read(frame(chunk(usage=sent))).usage == usage
 
 
@@ -148,8 +157,9 @@ ODD: list[tuple[Json, Usage]] = [
     ({"prompt_tokens_details": {"cached_tokens": 4.0}}, Usage(11, 7, cached_tokens=4)),
     ({"prompt_tokens_details": {"cached_tokens": "odd"}, "completion_tokens": 7.0}, Usage(11, 7)),
     ({"completion_tokens": "7", "total_tokens": []}, Usage(11, 7)),
-    ({"completion_tokens": 7.5}, Usage(11, 0)),
-    ({"completion_tokens": True}, Usage(11, 0)),
+    ({"completion_tokens": 7.5}, Usage(11, 0, unsaid=OUTPUT)),
+    ({"completion_tokens": True}, Usage(11, 0, unsaid=OUTPUT)),
+    ({"prompt_tokens": 11.5, "total_tokens": None}, Usage(0, 7, unsaid=INPUT)),
     ({"prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 3}, Usage(11, 7, cached_tokens=8)),
     ({"prompt_tokens": None, "prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 3}, Usage(11, 7, 8)),
     ({"cost": 0.0001, "queue_time": "x", "is_byok": False}, Usage(11, 7)),
@@ -181,7 +191,7 @@ def test_a_number_too_large_for_any_loses_nothing_else(number: str, place: str) 
     found = DIALECT.read_answer(f"{before}{key}{number}{after.removeprefix(old)}".encode())
     assert found.finish_reason == "stop"
     lost = {
-        "completion_tokens": Usage(11, 0, 4, parts=Parts(2)),
+        "completion_tokens": Usage(11, 0, 4, parts=Parts(2), unsaid=OUTPUT),
         "cost": Usage(11, 7, 4, parts=Parts(2)),
         "prompt_tokens_details": Usage(11, 7),
         "cached_tokens": Usage(11, 7, parts=Parts(2)),
@@ -191,15 +201,15 @@ def test_a_number_too_large_for_any_loses_nothing_else(number: str, place: str) 
 
 def test_the_tier_that_was_used_is_part_of_the_usage() -> None:
     value = chunk(usage={"prompt_tokens": 3}) | {"service_tier": "flex"}
-    assert DIALECT.reader().read(frame(value)).usage == Usage(3, 0, tier="flex")
-    assert DIALECT.read_answer(json.dumps(value).encode()).usage == Usage(3, 0, tier="flex")
+    assert DIALECT.reader().read(frame(value)).usage == Usage(3, 0, tier="flex", unsaid=OUTPUT)
+    assert DIALECT.read_answer(json.dumps(value).encode()).usage == Usage(3, 0, tier="flex", unsaid=OUTPUT)
 
 
 @pytest.mark.parametrize("odd", [{"id": 7}, {"model": ["x"]}, {"service_tier": {"x": 1}}, {"system_fingerprint": True}])
 def test_an_odd_name_hides_no_usage(odd: Json) -> None:
     value = chunk(choice(reason="stop"), usage={"prompt_tokens": 3}) | odd
     finding = DIALECT.reader().read(frame(value))
-    assert (finding.usage, finding.finish_reason) == (Usage(3, 0), "stop")
+    assert (finding.usage, finding.finish_reason) == (Usage(3, 0, unsaid=OUTPUT), "stop")
 
 
 def test_what_the_engine_says_of_its_answer_comes_with_its_end() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engines.model import Parts, Units, Usage
+from engines.model import OUTPUT, Parts, Units, Usage
 from engines.wire.dialect import NOTHING, Finding
 from engines.wire.openai_media import DIALECT
 from tests.engines.wire.frames import ODD_ERRORS
@@ -25,7 +25,8 @@ from tests.engines.wire.frames import ODD_ERRORS
             Usage(14, 4, parts=Parts(input_image_tokens=9)),
         ),
         ({"prompt_tokens": 14, "completion_tokens": 4, "total_tokens": 18}, Usage(14, 4)),
-        ({"input_tokens": "14", "output_tokens": None, "input_token_details": []}, Usage(14, 0)),
+        ({"input_tokens": "14", "output_tokens": None, "input_token_details": []}, Usage(14, 0, unsaid=OUTPUT)),
+        ({"input_tokens": 14, "total_tokens": 18}, Usage(14, 4)),
         ([], None),
         (None, None),
     ],

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engines.model import Parts, Usage
+from engines.model import OUTPUT, Parts, Usage
 from engines.wire.dialect import NOTHING, ApiError, Dialect, Finding
 from engines.wire.openai_responses import DIALECT, STORED
 from tests.engines.wire.frames import ODD_ERRORS, Json, frame
@@ -59,7 +59,7 @@ def test_the_end_says_which_answer_it_is_and_at_which_tier() -> None:
 def test_a_number_too_large_for_any_loses_nothing_else(number: str) -> None:
     body = f'{{"status":"completed","usage":{{"input_tokens":4,"output_tokens":{number}}}}}'
     finding = DIALECT.read_answer(body.encode())
-    assert (finding.usage, finding.finish_reason) == (Usage(4, 0), "stop")
+    assert (finding.usage, finding.finish_reason) == (Usage(4, 0, unsaid=OUTPUT), "stop")
 
 
 @pytest.mark.parametrize(

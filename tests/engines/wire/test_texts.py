@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.wire.texts import answer_text, said_in, whole
+from engines.wire.texts import answer_text, said_in, spoken_bytes, whole
 
 
 def event(**members: Any) -> bytes:
@@ -127,3 +127,36 @@ def test_any_bytes_are_read_or_left(data: bytes) -> None:
 def test_what_a_tool_is_given_may_be_no_utf_8() -> None:
     body = b'{"content": [{"type": "tool_use", "name": "find", "input": {"q": "\xff"}}]}'
     assert answer_text(body) == 'find {"q": "\ufffd"}'
+
+
+def choice(**message: Any) -> dict[str, Any]:
+    return {"id": "x" * 99, "choices": [{"index": 0, "message": {"role": "assistant", **message}}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "made"),
+    [
+        (choice(content="four"), 4),
+        (choice(content="für"), 4),
+        (choice(content=None, reasoning_content="hm", refusal="no"), 4),
+        (choice(content=[{"type": "text", "text": "four"}, {"type": "image_url", "image_url": {"url": "x" * 99}}]), 4),
+        (choice(tool_calls=[{"id": "c" * 99, "function": {"name": "weather", "arguments": '{"a":1}'}}]), 7),
+        ({"content": [{"type": "thinking", "thinking": "hm", "signature": "x" * 99}, {"text": "ab"}]}, 4),
+        ({"content": [{"type": "tool_use", "id": "t" * 99, "input": {"city": "Bern"}}]}, 15),
+        ({"output": [{"type": "reasoning", "summary": [{"text": "hm"}]}, {"content": [{"text": "ab"}]}]}, 4),
+        ({"text": "four"}, 4),
+        ({"data": [{"b64_json": "x" * 99}]}, 0),
+        ([1], 0),
+    ],
+)
+def test_what_a_model_has_made_is_counted_and_nothing_around_it(answer: Any, made: int) -> None:
+    assert spoken_bytes(json.dumps(answer, ensure_ascii=False).encode()) == made
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"{", b'{"choices":' + b"[" * 100_000])
+def test_of_what_cannot_be_read_nothing_is_counted(body: bytes) -> None:
+    assert spoken_bytes(body) == 0
+
+
+def test_a_deep_answer_is_counted_all_the_same() -> None:
+    assert spoken_bytes(b'{"content":' + b"[" * 500 + b'"ab"' + b"]" * 500 + b"}") == 2

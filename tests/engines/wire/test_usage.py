@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engines.model import Operation, Parts, Units, Usage
+from engines.model import INPUT, OUTPUT, Operation, Parts, Units, Usage
 from engines.wire import DIALECTS
 from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.bedrock_converse import codec as bedrock
@@ -114,7 +114,7 @@ def test_geminis_tokens_that_are_no_text_are_apart() -> None:
 )
 def test_geminis_tiers_are_named_as_prices_name_them(said: dict[str, str], tier: str) -> None:
     usage = normalised(msgspec.Raw(json.dumps({"promptTokenCount": 1, **said}).encode()))
-    assert usage == Usage(1, 0, tier=tier)
+    assert usage == Usage(1, 0, tier=tier, unsaid=OUTPUT)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,9 @@ def test_searches_and_seconds_are_counted(operation: Operation, said: dict[str, 
 
 
 def test_a_trillion_tokens_are_no_count() -> None:
-    for count, tokens in ((2**40, 2**40), (2**40 + 1, 0)):
+    for count, tokens, unsaid in ((2**40, 2**40, 0), (2**40 + 1, 0, INPUT)):
         body = json.dumps(chat({"prompt_tokens": count, "completion_tokens": 2})).encode()
-        assert DIALECTS[Operation.CHAT].read_answer(body).usage == Usage(tokens, 2)
+        assert DIALECTS[Operation.CHAT].read_answer(body).usage == Usage(tokens, 2, unsaid=unsaid)
 
 
 def test_a_later_report_adds_to_the_units_of_an_earlier_one() -> None:

@@ -214,6 +214,7 @@ def test_the_budget_puts_aside_what_a_limit_allows_and_takes_what_was_used(now: 
         ("given up", 90, 0),
         ("cut", 90, 1),
         ("untold", 90, None),
+        ("half told", 90, 4),
         ("refused", None, None),
         ("error", None, None),
         ("busy", None, None),
@@ -243,6 +244,8 @@ def test_the_budget_takes_all_that_was_put_aside_where_nobody_has_told_what_was_
             call.failed(IdleTimeout("no end"))
         case "untold":
             call.answer(200, b'{"choices": [{"finish_reason": "stop"}]}')
+        case "half told":
+            call.answer(200, b'{"choices": [{"finish_reason": "stop"}], "usage": {"completion_tokens": 4}}')
         case "refused":
             call.failed(ConnectFailed("refused"))
         case "error":

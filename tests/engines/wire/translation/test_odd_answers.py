@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engines.eventstream import encode
-from engines.model import Usage
+from engines.model import OUTPUT, Usage
 from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.bedrock_converse import codec as bedrock
 from engines.wire.codec import Egress
@@ -50,14 +50,14 @@ def test_an_odd_count_is_unknown_and_the_answer_stays(egress: Egress, count: Any
     assert Text("a") in said
     assert Finish("stop") in said
     [counted] = [event for event in said if isinstance(event, Counted)]
-    assert counted.usage == Usage(3, 0)
+    assert counted.usage == Usage(3, 0, unsaid=OUTPUT)
 
 
 @pytest.mark.parametrize("count", ODD, ids=repr)
 def test_an_odd_count_of_bedrocks_stream_is_unknown_and_the_stream_stays(count: Any) -> None:
     told = json.dumps({"usage": {"inputTokens": 3, "outputTokens": count}}).encode()
     event = encode({":message-type": "event", ":event-type": "metadata"}, told)
-    assert [Counted(Usage(3, 0))] == list(bedrock.EGRESS.stream_decoder().read(event))
+    assert [Counted(Usage(3, 0, unsaid=OUTPUT))] == list(bedrock.EGRESS.stream_decoder().read(event))
 
 
 def _same(data_of_nulls: bytes, egress: Egress) -> list[Event]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.eventstream import encode
-from engines.model import Usage
+from engines.model import INPUT, OUTPUT, Usage
 from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.anthropic_messages import stream_decoder as anthropic_decoder
 from engines.wire.bedrock_converse import codec as bedrock
@@ -91,7 +91,7 @@ def test_chunks_of_a_chat() -> None:
 def test_events_of_a_message() -> None:
     assert [
         Start("m1", "claude"),
-        Counted(Usage(5, 1, 2)),
+        Counted(Usage(5, 1, 2, unsaid=OUTPUT)),
         Ping(),
         Reasoning("hm \u2028", origin="anthropic_messages"),
         Reasoning("", "c2ln", origin="anthropic_messages"),
@@ -102,7 +102,7 @@ def test_events_of_a_message() -> None:
         ToolArgs(0, '"Oslo"}'),
         ToolStart(1, "t2", "weather"),
         ToolArgs(1, '{"city":"Rome"}'),
-        Counted(Usage(0, 7)),
+        Counted(Usage(0, 7, unsaid=INPUT)),
         Finish("tool_calls"),
         End(),
     ] == decoded(anthropic_messages.EGRESS.stream_decoder(), [streams.MESSAGES])
@@ -112,7 +112,7 @@ def test_responses_of_geminis() -> None:
     assert [
         Start("r1", "gemini-3"),
         Reasoning("hm", origin="gemini"),
-        Counted(Usage(5, 0)),
+        Counted(Usage(5, 0, unsaid=OUTPUT)),
         Text("it is \U0001f327"),
         Counted(Usage(5, 8, 1, 0, 2)),
         ToolStart(0, "", "weather", "c2ln"),
