@@ -60,9 +60,10 @@ class Keyring:
     def admit(self, fields: Mapping[bytes, bytes]) -> Principal:
         """The caller, from a request's headers. Raises Failure when it is none we know."""
         authorization, api_key = fields.get(b"authorization"), fields.get(b"x-api-key")
-        if authorization is None and api_key is None:
-            api_key = fields.get(b"api-key")  # Azure's
         principal = self.find(authorization, api_key)
+        if principal is None and api_key is None:
+            api_key = fields.get(b"api-key")  # Azure's
+            principal = self.find(authorization, api_key)
         if principal is not None:
             return principal
         if key_shown(authorization, api_key):

@@ -81,6 +81,8 @@ def test_of_two_keys_the_bearer_one_counts_right_or_wrong() -> None:
 @pytest.mark.parametrize("authorization", [b"", b" ", b"Basic dXNlcg==", b"Bearer", b"Bearer ", b"Token x"])
 def test_an_authorization_without_a_bearer_key_does_not_hide_the_other_header(authorization: bytes) -> None:
     assert RING.find(authorization, KEY) is APP
+    for name in (b"x-api-key", b"api-key"):
+        assert RING.admit({b"authorization": authorization, name: KEY}) is APP
 
 
 @pytest.mark.parametrize("authorization", [b"Bearer   " + KEY, b" Bearer " + KEY + b" \t", b"bearer \t" + KEY])
