@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.http.request import Client
@@ -153,6 +156,16 @@ class Answers(Client):
         owner = self._owner
         if owner is not None:
             owner.cut_off()
+
+    def breaks_off(self) -> None:
+        """The connection is to be closed now. Of an answer that only the close ends (HTTP/1.0) that would be the end:
+        a reset is none. Over TLS a close without a close_notify is none either, and the socket is another's."""
+        if not self.begun or self._chunked or self._transport is None:
+            return
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def go_on(self) -> None:
         """Ask for the body of the request whose head is in (RFC 9110 section 10.1.1)."""

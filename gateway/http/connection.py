@@ -269,6 +269,7 @@ class ClientConnection(asyncio.Protocol, Receiver, Owner):
             self._outbox.flush()  # what was written goes first
             self._closing = True
             self._watch.off()
+            self._answers.breaks_off()
             transport.abort()
 
     def drain(self) -> None:

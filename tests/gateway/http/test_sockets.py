@@ -154,6 +154,29 @@ async def test_a_client_that_stays_after_its_refusal_is_cut_off() -> None:
     assert [one.status for one in read_answers(answer, ended=True)] == [413]
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("hung_up", [False, True], ids=["cut", "hung up"])
+async def test_who_is_told_a_part_of_an_answer_sees_that_it_is_none(version: bytes, *, hung_up: bool) -> None:
+    """A close would be the end of an answer that HTTP/1.0 is told."""
+    desk = SocketDesk(holds=True)
+    async with served(desk) as to:
+        reader, writer = await to.connect()
+        writer.write(request(version=version, body=b"{}"))
+        work = await asyncio.wait_for(desk.begun.get(), PATIENCE_S)
+        work.request.connection.begin_stream(200, b"", b"a part")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+        if hung_up:
+            for visitor in list(desk.open):
+                visitor.hang_up()
+        else:
+            work.request.connection.cut()
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)) as told:
+            await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), PATIENCE_S)
+        writer.transport.abort()
+    assert head.startswith(b"HTTP/1.1 200")
+    assert version == b"1.1" or told.type is ConnectionResetError
+
+
 async def test_a_head_that_stops_is_a_408() -> None:
     async with served(SocketDesk(), patience=Patience(head_s=0.05)) as to:
         assert [answer.status for answer in await talk(to, b"GET / HTTP/1.1\r\nhost:")] == [408]
