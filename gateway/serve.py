@@ -26,7 +26,7 @@ from gateway.process.side_ports import SidePorts
 from gateway.process.stopping import Stopping, stop
 from gateway.process.supervisor import Supervisor
 from gateway.store.messages import Start
-from gateway.store.process import StoreProcess, StoreRefused
+from gateway.store.writing.process import StoreProcess, StoreRefused
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 

@@ -17,9 +17,9 @@ from starlette.responses import JSONResponse, Response
 from gateway import clock
 from gateway.control.scaling.decisions import Decided
 from gateway.errors import Failure
-from gateway.store.asked import wanted_scalings
 from gateway.store.messages import AskRead, FreezeDrift, Read
-from gateway.store.reading import NotWanted
+from gateway.store.reports.asked import wanted_scalings
+from gateway.store.reports.requests import NotWanted
 from gateway.store.scalings.table import WantedScalings, told_at
 
 PATH: Final = "/admin/v1/autoscale"

@@ -62,9 +62,9 @@ def report(
     is in the sum. Copies that a shadow got are nobody's requests, and summed up apart.
     """
     from gateway.cli.table import table
-    from gateway.store import reports
-    from gateway.store.gpu_hours import gpu_report
-    from gateway.store.reading import FAR_MS
+    from gateway.store.reports import sums as reports
+    from gateway.store.reports.gpu_hours import gpu_report
+    from gateway.store.reports.requests import FAR_MS
 
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     since_ms, until_ms = time_ms(since, time_zone), time_ms(until, time_zone) if until else FAR_MS
@@ -113,9 +113,9 @@ def reconcile(
     found.
     """
     from engines.model import Operation
-    from gateway.store.reading import FAR_MS, Wanted, found
-    from gateway.store.reconcile import MARGIN_MS, compare
-    from gateway.store.usage_exports import BadExport, read_export
+    from gateway.store.reports.reconcile import MARGIN_MS, compare
+    from gateway.store.reports.requests import FAR_MS, Wanted, found
+    from gateway.store.reports.usage_exports import BadExport, read_export
 
     paths = [known.value for known in Operation]
     for path in operation or ():

@@ -44,7 +44,7 @@ def export(
 ) -> None:
     """Write demonstrations or preference pairs as JSON Lines, oldest first."""
     from gateway.store.feedback.export import FeedbackExport, WantedFeedback
-    from gateway.store.reading import FAR_MS
+    from gateway.store.reports.requests import FAR_MS
 
     if metric is not None and form != "dpo":
         end("--metric pairs answers, which is of --format dpo", 2)

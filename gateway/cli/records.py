@@ -84,7 +84,7 @@ def query(
 ) -> None:
     """Show requests, newest first: those that are all of what is named."""
     from gateway.cli.table import table
-    from gateway.store.reading import FAR_MS, Wanted, found
+    from gateway.store.reports.requests import FAR_MS, Wanted, found
 
     wanted = Wanted(
         # An id says when it was.
@@ -131,8 +131,8 @@ def export(
     store: StoreOption = None,
 ) -> None:
     """Write records as JSON Lines or Parquet, newest first, as many as there are."""
-    from gateway.store.export import CannotExport, write_parquet
-    from gateway.store.reading import FAR_MS, Wanted, found
+    from gateway.store.reports.export import CannotExport, write_parquet
+    from gateway.store.reports.requests import FAR_MS, Wanted, found
 
     until_ms = time_ms(until) if until else FAR_MS
     wanted = Wanted(

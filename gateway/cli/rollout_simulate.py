@@ -86,7 +86,7 @@ def aa_test(
     """
     _needs_numpy()
     from gateway.cli.table import table
-    from gateway.store.reading import Wanted, found
+    from gateway.store.reports.requests import Wanted, found
     from gateway.virtual.releases.replayed import UNITS, replays
 
     if unit not in UNITS:

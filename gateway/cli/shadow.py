@@ -47,7 +47,7 @@ def report(
     """
     from gateway.cli.table import table
     from gateway.store.evaluations.report import WantedPairs, pairs_report, sentences
-    from gateway.store.reading import FAR_MS
+    from gateway.store.reports.requests import FAR_MS
 
     wanted = WantedPairs(model, time_ms(since), time_ms(until) if until else FAR_MS)
     with reading(config, store) as connection:

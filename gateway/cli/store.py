@@ -32,9 +32,9 @@ UntilOption = Annotated[str, typer.Option(help="before this time, told like --si
 
 def time_ms(text: str, time_zone: str = "UTC") -> int:
     """Unix milliseconds. Ends the command for a text that is no time, or for a time zone that there is not."""
-    from gateway.store import times
-    from gateway.store.reading import NotWanted
-    from gateway.store.zones import zone_of
+    from gateway.store.reports import times
+    from gateway.store.reports.requests import NotWanted
+    from gateway.store.reports.zones import zone_of
 
     try:
         return times.time_ms(text, clock.wall(), zone_of(time_zone))
@@ -47,9 +47,9 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
     """A connection that reads the store; what goes wrong ends the command with a sentence."""
     from sqlalchemy.exc import DBAPIError
 
-    from gateway.store.database import DatabaseRefused
-    from gateway.store.opening import engine_of, missing_file, unreadable
-    from gateway.store.reading import NotInSums, NotWanted
+    from gateway.store.database.opening import engine_of, missing_file, unreadable
+    from gateway.store.database.port import DatabaseRefused
+    from gateway.store.reports.requests import NotInSums, NotWanted
 
     url = store or _configured(config or quickstart())
     missing = missing_file(url)
@@ -77,7 +77,7 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
 def write_rows(rows: Generator[dict[str, Any]], out: pathlib.Path | None) -> int:
     """JSON Lines into a file, or to standard output; returns how many. Raises OSError. `rows` are closed in any case:
     they read by a cursor, which is to end before its connection."""
-    from gateway.store.export import write_lines
+    from gateway.store.reports.export import write_lines
 
     with contextlib.closing(rows):
         if out is None:
@@ -92,7 +92,7 @@ def write_rows(rows: Generator[dict[str, Any]], out: pathlib.Path | None) -> int
 
 def _configured(config: pathlib.Path) -> str:
     from gateway.settings import ConfigError, format_problems, load_settings
-    from gateway.store.opening import store_url
+    from gateway.store.database.opening import store_url
 
     try:
         settings = load_settings(config, os.environ).settings

@@ -62,7 +62,7 @@ from gateway.workers.messages import (
 if TYPE_CHECKING:
     from gateway.process.supervisor import Supervisor
     from gateway.store.messages import KeySpent
-    from gateway.store.process import StoreProcess
+    from gateway.store.writing.process import StoreProcess
 
 DRAIN_MARGIN_S = 10.0
 

@@ -1,4 +1,5 @@
-"""The entry of the writer process: `python -m gateway.store LISTEN_FD`. Started and watched by `gateway.store.process`.
+"""The entry of the writer process: `python -m gateway.store LISTEN_FD`. Started and
+watched by `gateway.store.writing.process`.
 
 What it is to use comes as one line of JSON on standard input, where a password is nobody else's to see. That input
 stays open for as long as the gateway lives: at its end the writer takes what workers still send, and ends when they do.
@@ -21,11 +22,11 @@ import uvloop
 
 from gateway import clock
 from gateway.process.supervisor import Supervisor
-from gateway.store.client import Client, Clients
 from gateway.store.contents.content import Content, ContentRecord
 from gateway.store.contents.keeper import ContentKeeper
 from gateway.store.contents.table import ContentTable
-from gateway.store.database import Database, DatabaseAway, DatabaseRefused
+from gateway.store.database.opening import NEEDS_PSYCOPG, store_url
+from gateway.store.database.port import Database, DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.drift.opened import drift_table
 from gateway.store.evaluations.evaluating import Evaluating
@@ -36,8 +37,8 @@ from gateway.store.feedback.table import give_all
 from gateway.store.messages import (
     Start,
 )
-from gateway.store.opening import NEEDS_PSYCOPG, store_url
-from gateway.store.writer import Writer
+from gateway.store.writing.client import Client, Clients
+from gateway.store.writing.writer import Writer
 from gateway.telemetry import logs
 
 GC_THRESHOLD = 50_000
@@ -52,11 +53,11 @@ def open_database(url: str) -> Database:
     """Raises DatabaseAway or DatabaseRefused."""
     if url.startswith("postgres"):
         try:
-            from gateway.store.postgres import Postgres
+            from gateway.store.database.postgres import Postgres
         except ModuleNotFoundError:
             raise DatabaseRefused(NEEDS_PSYCOPG) from None
         return Postgres(url)
-    from gateway.store.sqlite import Sqlite
+    from gateway.store.database.sqlite import Sqlite
 
     return Sqlite(url)
 

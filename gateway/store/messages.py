@@ -30,7 +30,7 @@ class Batch(msgspec.Struct, tag="batch"):
     number: int
     """Of this batch, among those of its run."""
     slices: list[bytes]
-    """Each as `gateway.store.carried` makes it."""
+    """Each as `gateway.store.sending.carried` makes it."""
     count: int
     """Of the records in them."""
 
@@ -131,7 +131,7 @@ class AskRead(msgspec.Struct, tag="ask_read"):
     what: str
     """`records`, `costs`, `decisions`, `scalings`, `shadow` or `drift`."""
     asked: dict[str, str]
-    """The words of the query (`gateway.store.asked`)."""
+    """The words of the query (`gateway.store.reports.asked`)."""
     now_s: float
 
 

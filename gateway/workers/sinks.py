@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from gateway.fleet.specs import provider_of
 from gateway.store.contents.gatherer import Gatherer
-from gateway.store.gpu_teller import GpuTeller
-from gateway.store.gpu_teller import Spent as GpuSpent
-from gateway.store.sink import StoreSink
+from gateway.store.sending.gpu_teller import GpuTeller
+from gateway.store.sending.gpu_teller import Spent as GpuSpent
+from gateway.store.sending.sink import StoreSink
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.readable import readable

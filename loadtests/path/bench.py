@@ -36,7 +36,7 @@ BASE = "vllm-router"
 
 
 SETTLE_S = 0.8
-"""Longer than the writer waits before it looks whether there is more (`gateway.store.writer.SWEEP_S`)."""
+"""Longer than the writer waits before it looks whether there is more (`gateway.store.writing.writer.SWEEP_S`)."""
 SETTLED = 0.03
 MOST_SETTLING_S = 25.0
 

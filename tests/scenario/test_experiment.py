@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.store.carried import arrived, carried
+from gateway.store.sending.carried import arrived, carried
 from tests.scenario.gateway import AUTH, Gateway, one_model, running_gateway
 from tests.scenario.test_explain import KEY, OPS, PATH
 from tests.scenario.test_responses import made, stateful

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.store.__main__ import open_database
-from gateway.store.database import Records
+from gateway.store.database.port import Records
 from tests.gateway.store.records import sqlite_url, stored, sums
 from tests.scenario.gateway import HELLO, one_model, running_gateway
 from tests.scenario.upstream import Answer, completion, running_upstream, stream

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.store.database import Records
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.port import Records
+from gateway.store.database.sqlite import Sqlite
 from tests.gateway.store.records import sqlite_url, stored, sums
 from tests.scenario.gateway import HELLO, Gateway, running_gateway
 from tests.scenario.upstream import Answer, Upstream, running_upstream

@@ -29,7 +29,7 @@ from typing import Any, Final
 import uvloop
 from sqlalchemy import Connection
 
-from gateway.store.opening import engine_of
+from gateway.store.database.opening import engine_of
 from tests.gateway.store import postgresql
 from tests.gateway.store.chaos import PRICE, Gateway, limit_files, summed
 from tests.timing.mixed_traffic import Clients, Engine

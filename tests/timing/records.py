@@ -37,14 +37,14 @@ import uvloop
 from engines.model import Parts, Usage
 from gateway.accounts.record import RequestRecord
 from gateway.store.__main__ import GC_THRESHOLD, open_database
-from gateway.store.carried import arrived, carried
-from gateway.store.database import Records
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import Records
 from gateway.store.messages import Batch, FromWriter, Stored, ToWriter
-from gateway.store.opening import engine_of
-from gateway.store.reading import Wanted, found
-from gateway.store.recorder import BATCH_RECORDS, Recorder
-from gateway.store.reports import WantedSums, report, report_of_records
-from gateway.store.shipping import Shipping
+from gateway.store.reports.requests import Wanted, found
+from gateway.store.reports.sums import WantedSums, report, report_of_records
+from gateway.store.sending.carried import arrived, carried
+from gateway.store.sending.recorder import BATCH_RECORDS, Recorder
+from gateway.store.sending.shipping import Shipping
 from gateway.workers.link import PipeLink
 from loadtests.path.wrk import WrkError
 from loadtests.processes.machine import alone

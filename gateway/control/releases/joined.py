@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from engines.port import Spawn
     from gateway.control.experiments import ExperimentControl
     from gateway.settings import Settings
-    from gateway.store.process import StoreProcess
+    from gateway.store.writing.process import StoreProcess
     from gateway.telemetry.metrics import Metrics
 
 

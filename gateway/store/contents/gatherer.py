@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.store.messages import Contents
-from gateway.store.shipping import EVERY_S, Shipping
+from gateway.store.sending.shipping import EVERY_S, Shipping
 from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ import structlog
 from gateway import clock
 from gateway.store.contents.content import Content, ContentRecord, record_of
 from gateway.store.contents.redaction import REDACTION, WITHHELD, Redaction
-from gateway.store.courtesy import Courtesy
-from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.database.port import DatabaseAway, DatabaseRefused
 from gateway.store.messages import Contents
-from gateway.store.spill import Spill, next_spilled
+from gateway.store.sending.spill import Spill, next_spilled
+from gateway.store.writing.courtesy import Courtesy
 
 SWEEP_S: Final = 0.5
 PAUSE_S: Final = 0.02

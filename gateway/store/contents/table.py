@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Engine, bindparam, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store.contents.content import ContentRecord, storable
-from gateway.store.database import DatabaseAway
-from gateway.store.opening import LOCK, engine_of, upgrade
-from gateway.store.reading import id_bound
-from gateway.store.schema import contents
+from gateway.store.database.opening import LOCK, engine_of, upgrade
+from gateway.store.database.port import DatabaseAway
+from gateway.store.database.schema import contents
+from gateway.store.reports.requests import id_bound
 
 PREFIX: Final = "contents_"
 EXPIRE_ROWS: Final = 32

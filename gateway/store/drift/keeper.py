@@ -15,14 +15,14 @@ from typing import Final
 import structlog
 
 from gateway import clock
-from gateway.store.courtesy import Courtesy
-from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.database.port import DatabaseAway, DatabaseRefused
 from gateway.store.drift.judged import FORGOTTEN_HOURS, Judged
 from gateway.store.drift.reading import Reading
 from gateway.store.drift.report import document
 from gateway.store.drift.table import DriftTable
 from gateway.store.drift.versions import Place
 from gateway.store.messages import SeenVersion
+from gateway.store.writing.courtesy import Courtesy
 
 GRACE_S: Final = 300.0
 """After an hour's end its last records may still be on their way."""

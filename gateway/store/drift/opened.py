@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.store.database import DatabaseAway
+from gateway.store.database.port import DatabaseAway
 from gateway.store.drift.table import DriftTable
-from gateway.store.writer import Writer
+from gateway.store.writing.writer import Writer
 
 
 def drift_table(writer: Writer, url: str) -> DriftTable:

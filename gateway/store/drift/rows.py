@@ -9,10 +9,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 from xxhash import xxh64_intdigest
 
+from gateway.store.database.rows import HOUR_MS
+from gateway.store.database.schema import answer_marks, feedback, requests
 from gateway.store.drift.versions import Versions
-from gateway.store.reading import id_bound
-from gateway.store.rows import HOUR_MS
-from gateway.store.schema import answer_marks, feedback, requests
+from gateway.store.reports.requests import id_bound
 from gateway.telemetry.metrics import OTHER
 from gateway.wildcard_names import is_wildcard, label_of
 from routing.drift.identity import FIELDS, OWN, VERSION

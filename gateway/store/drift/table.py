@@ -9,16 +9,16 @@ import msgspec
 from sqlalchemy import Connection, Engine, delete, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.database import DatabaseAway
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import DatabaseAway
+from gateway.store.database.rows import HOUR_MS
+from gateway.store.database.schema import answer_marks, drift_hours, drift_references, requests
 from gateway.store.drift.reading import Mark
 from gateway.store.drift.rows import Key, gather
 from gateway.store.drift.summary import hour_of, summed_up
 from gateway.store.drift.versions import Place, forget, note, read
 from gateway.store.messages import SeenVersion
-from gateway.store.opening import engine_of
-from gateway.store.reading import id_bound, texts
-from gateway.store.rows import HOUR_MS
-from gateway.store.schema import answer_marks, drift_hours, drift_references, requests
+from gateway.store.reports.requests import id_bound, texts
 from routing.drift.watch import Hour
 
 _INSERT: Final = text(

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.store.database.schema import engine_versions
 from gateway.store.messages import SeenVersion
-from gateway.store.schema import engine_versions
 
 Place = tuple[str, str]
 """Engine and replica."""

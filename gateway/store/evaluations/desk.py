@@ -17,14 +17,14 @@ import structlog
 
 from gateway import clock
 from gateway.store.contents.content import ANSWER_CUT, Content, ContentRecord
-from gateway.store.courtesy import Courtesy
-from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.database.port import DatabaseAway, DatabaseRefused
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.pairing import Pair, Pairing
 from gateway.store.evaluations.question import Question
 from gateway.store.evaluations.similarity import chrf, rouge_l
 from gateway.store.evaluations.table import Evaluation
 from gateway.store.evaluations.texts import BY_KIND
+from gateway.store.writing.courtesy import Courtesy
 
 MOST_WAITING: Final = 512
 MOST_AT_ONCE: Final = 32

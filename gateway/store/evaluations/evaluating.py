@@ -19,8 +19,7 @@ from engines.port import Spawn
 from gateway import clock
 from gateway.accounts.record import SHADOW
 from gateway.store.contents.content import Content, ContentRecord
-from gateway.store.courtesy import Courtesy
-from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.database.port import DatabaseAway, DatabaseRefused
 from gateway.store.evaluations.desk import ERROR, LEFT, MEMORY, SHORT, STORED, Desk, Table
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.messages import EvaluatorFinding
@@ -28,6 +27,7 @@ from gateway.store.evaluations.question import Judgement, Question
 from gateway.store.evaluations.table import Evaluation
 from gateway.store.feedback.giving import Gathering
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.store.writing.courtesy import Courtesy
 
 if TYPE_CHECKING:
     from gateway.store.evaluations.judges import Clients, Judges

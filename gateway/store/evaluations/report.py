@@ -14,9 +14,9 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, inspect, select
 
+from gateway.store.database.schema import evaluations, requests
 from gateway.store.feedback.messages import MOST_VALUE
-from gateway.store.reading import FAR_MS, id_bound, texts
-from gateway.store.schema import evaluations, requests
+from gateway.store.reports.requests import FAR_MS, id_bound, texts
 from routing.gate.sequence import Sample, mean_bounds
 
 MOST_PAIRS: Final = 50_000

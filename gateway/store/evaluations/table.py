@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.database import DatabaseAway
-from gateway.store.opening import engine_of, upgrade
+from gateway.store.database.opening import engine_of, upgrade
+from gateway.store.database.port import DatabaseAway
 
 _INSERT: Final = text(
     "INSERT INTO evaluations (id, metric, at_ms, value, label, explanation) "

@@ -21,9 +21,9 @@ from sqlalchemy import Connection, RowMapping, inspect, select
 
 from engines.model import Operation
 from gateway.store.contents.content import ANSWER_CUT, PROMPT_CUT
+from gateway.store.database.schema import contents, feedback, requests
 from gateway.store.feedback.conversation import Conversation, NoConversation, conversation_of, sha256_of
-from gateway.store.reading import FAR_MS, texts
-from gateway.store.schema import contents, feedback, requests
+from gateway.store.reports.requests import FAR_MS, texts
 
 Example = dict[str, Any]
 _TEXTS: Final = ("operation", "model", "arm", "upstream_model", "response_model", "bundle", "tenant", "finish_reason")

@@ -9,12 +9,12 @@ from typing import Final
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.database import DatabaseAway
-from gateway.store.opening import engine_of
-from gateway.store.reading import id_bound
-from gateway.store.rows import DAY_MS, HOUR_MS
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import DatabaseAway
+from gateway.store.database.rows import DAY_MS, HOUR_MS
+from gateway.store.database.schema import evaluations, feedback
+from gateway.store.reports.requests import id_bound
 from gateway.store.scalings.table import forget as forget_scalings
-from gateway.store.schema import evaluations, feedback
 
 EVERY_S: Final = 600.0
 ROWS: Final = 500

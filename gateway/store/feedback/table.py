@@ -17,13 +17,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from gateway import clock
 from gateway.store.contents.content import ContentRecord
 from gateway.store.contents.redaction import Redaction
-from gateway.store.database import DatabaseAway
+from gateway.store.database.opening import engine_of
+from gateway.store.database.packing import pack, unpack
+from gateway.store.database.port import DatabaseAway
+from gateway.store.database.rows import DAY_MS, HOUR_MS
+from gateway.store.database.schema import feedback, requests, strings
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
-from gateway.store.opening import engine_of
-from gateway.store.packing import pack, unpack
-from gateway.store.reading import FAR_MS, id_bound
-from gateway.store.rows import DAY_MS, HOUR_MS
-from gateway.store.schema import feedback, requests, strings
+from gateway.store.reports.requests import FAR_MS, id_bound
 from gateway.wildcard_names import label_of
 
 WINDOW_MS: Final = 30 * DAY_MS

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.opening import engine_of
+from gateway.store.database.opening import engine_of
 
 CHANNEL: Final = "penstock_releases"
 AGAIN_S: Final = 5.0

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, inspect, select
 
-from gateway.store.schema import release_decisions
+from gateway.store.database.schema import release_decisions
 
 
 class WantedDecisions(msgspec.Struct, frozen=True):

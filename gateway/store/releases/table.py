@@ -13,8 +13,9 @@ import msgspec
 from sqlalchemy import Connection, Engine, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from gateway.store.database import DatabaseAway
-from gateway.store.opening import LOCK, engine_of
+from gateway.store.database.opening import LOCK, engine_of
+from gateway.store.database.port import DatabaseAway
+from gateway.store.database.schema import release_decisions, release_evidence, release_observations, releases
 from gateway.store.releases.listening import CHANNEL
 from gateway.store.releases.messages import (
     FORM,
@@ -24,7 +25,6 @@ from gateway.store.releases.messages import (
     StoredRelease,
     SyncReleases,
 )
-from gateway.store.schema import release_decisions, release_evidence, release_observations, releases
 
 DECIDES: Final = LOCK + 2
 """Of PostgreSQL's advisory locks, the one of the gateway that decides."""

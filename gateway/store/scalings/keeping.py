@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.database.port import DatabaseAway, DatabaseRefused
 from gateway.store.messages import State
 from gateway.store.scalings.messages import KeepScalings, ScalingsKept
 from gateway.store.scalings.table import keep

@@ -10,11 +10,11 @@ import msgspec
 from sqlalchemy import Connection, delete, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.database import DatabaseAway
-from gateway.store.opening import engine_of
-from gateway.store.reading import FAR_MS
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import DatabaseAway
+from gateway.store.database.schema import scaling_decisions
+from gateway.store.reports.requests import FAR_MS
 from gateway.store.scalings.messages import KeepScalings
-from gateway.store.schema import scaling_decisions
 
 _KEEP: Final = text(
     "INSERT INTO scaling_decisions (run, number, at_ms, engine, had, wanted, why, sentence) "

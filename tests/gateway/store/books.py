@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from gateway.accounts.record import AttemptRecord, RequestRecord
 from gateway.cli.app import app
 from gateway.store.__main__ import open_database
-from gateway.store.database import Records
+from gateway.store.database.port import Records
 from tests.gateway.store.records import NOON_S, Made, sqlite_url
 
 HOUR_MS = 3_600_000

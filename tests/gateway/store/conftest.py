@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store.__main__ import open_database
-from gateway.store.database import Database
+from gateway.store.database.port import Database
 from tests.gateway.store import postgresql
 from tests.gateway.store.records import sqlite_url
 

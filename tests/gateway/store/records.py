@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.accounts.record import RequestRecord
-from gateway.store.carried import carried
-from gateway.store.database import Records
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import Records
 from gateway.store.messages import Batch
-from gateway.store.opening import engine_of
-from gateway.store.reading import Wanted, found
-from gateway.store.reports import WantedSums, report
+from gateway.store.reports.requests import Wanted, found
+from gateway.store.reports.sums import WantedSums, report
+from gateway.store.sending.carried import carried
 
 NOON_S = 1_780_000_000.0
 """Some moment, in Unix seconds."""

@@ -158,7 +158,7 @@ async def test_a_gateway_starts_and_serves_while_postgresql_is_away(tmp_path: Pa
 
 
 async def test_a_store_that_is_too_new_is_told_at_start(tmp_path: Path) -> None:
-    from gateway.store.opening import engine_of, upgrade
+    from gateway.store.database.opening import engine_of, upgrade
 
     gateway = Gateway(tmp_path)
     engine = engine_of(gateway.url)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.control.releases.spec import BanditPlan, ReleaseSpec
-from gateway.store.asked import answer, wanted_decisions
+from gateway.store.reports.asked import answer, wanted_decisions
 from routing.experiments.bandit import Goal
 from routing.gate.guardrail import Guardrail
 from routing.gate.observation import ERROR, Assigned, Observation, Settled

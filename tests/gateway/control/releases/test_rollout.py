@@ -16,8 +16,8 @@ from gateway.control.releases.deciding import AGAIN_S
 from gateway.control.releases.kept import KeptRamps, KeptRelease
 from gateway.control.releases.rollout import AWAY, NoRelease
 from gateway.control.releases.spec import Hook
-from gateway.store.asked import answer, wanted_decisions
 from gateway.store.releases.messages import ReleasesSynced, SyncReleases
+from gateway.store.reports.asked import answer, wanted_decisions
 from routing.gate.guardrail import Guardrail
 from routing.gate.observation import ERROR, Measured, Settled
 from routing.gate.rollout import IDLE, PROMOTED, RAMPING, ROLLED_BACK, RampPlan, Step

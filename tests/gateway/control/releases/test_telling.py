@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from gateway.control.releases.telling import LATER, Telling
 from gateway.experiments.seen import packed
-from gateway.store.opening import engine_of
+from gateway.store.database.opening import engine_of
 from gateway.store.releases.messages import FORM
 from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
 from tests.gateway.control.releases.world import CLEAN, DEAD, Gateway, Store, World, spec

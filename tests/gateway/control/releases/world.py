@@ -11,7 +11,7 @@ from typing import Any
 from gateway.control.releases.kept import KeptRamps
 from gateway.control.releases.rollout import Releases
 from gateway.control.releases.spec import Hook, ReleaseSpec
-from gateway.store.opening import engine_of, upgrade
+from gateway.store.database.opening import engine_of, upgrade
 from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 from gateway.store.releases.table import ReleaseTable
 from routing.gate.guardrail import Guardrail

@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from gateway.store.contents.content import Content, ContentRecord, record_of
 from gateway.store.contents.keeper import MOST_WAITING, ContentKeeper, Item, Table
 from gateway.store.contents.table import ContentTable
-from gateway.store.courtesy import Courtesy
-from gateway.store.database import DatabaseAway
+from gateway.store.database.port import DatabaseAway
 from gateway.store.messages import Contents
-from gateway.store.spill import Spill, spilled_bytes
+from gateway.store.sending.spill import Spill, spilled_bytes
+from gateway.store.writing.courtesy import Courtesy
 from tests.gateway.store.contents.contents import HOOKS, batch, content, kept, recorded
 from tests.gateway.store.records import Made, sqlite_url
 

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
-from gateway.store.opening import engine_of
-from gateway.store.schema import answer_marks
+from gateway.store.database.opening import engine_of
+from gateway.store.database.schema import answer_marks
 from routing.drift.texts import names_of
 from tests.gateway.store.chaos import Gateway, running
 from tests.gateway.store.contents.contents import HOOKS

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gateway.cli.drift_page import page
-from gateway.store.database import DatabaseAway
+from gateway.store.database.port import DatabaseAway
+from gateway.store.database.sqlite import Sqlite
 from gateway.store.drift.keeper import GRACE_S, DriftKeeper
 from gateway.store.drift.table import DriftTable
-from gateway.store.sqlite import Sqlite
 from tests.gateway.store.records import Made, sqlite_url
 
 HOUR_S = 3600
@@ -50,7 +50,7 @@ class Store:
         self._database.insert([self._records()])
 
     def _records(self) -> Any:
-        from gateway.store.database import Records
+        from gateway.store.database.port import Records
 
         records, self._made.all = self._made.all, []
         return Records(self._made.run, records)

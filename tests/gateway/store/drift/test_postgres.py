@@ -9,12 +9,12 @@ import pytest
 
 from gateway.store.__main__ import open_database
 from gateway.store.contents.redaction import Redaction
-from gateway.store.database import Records
+from gateway.store.database.port import Records
+from gateway.store.database.rows import DAY_MS
 from gateway.store.drift.table import DriftTable
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.table import give
 from gateway.store.messages import SeenVersion
-from gateway.store.rows import DAY_MS
 from routing.drift.identity import VERSION
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from gateway.store.contents.content import ANSWER_CUT, record_of
-from gateway.store.database import DatabaseAway, Records
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import DatabaseAway, Records
+from gateway.store.database.schema import answer_marks
+from gateway.store.database.sqlite import Sqlite
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.drift.reading import AT_ONCE, Reading
 from gateway.store.drift.summary import hour_of
 from gateway.store.drift.table import DriftTable
-from gateway.store.opening import engine_of
-from gateway.store.schema import answer_marks
-from gateway.store.sqlite import Sqlite
 from routing.drift.texts import names_of
 from routing.drift.window import whole
 from tests.gateway.store.contents.contents import content

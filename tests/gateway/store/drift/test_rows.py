@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 
 from gateway.store.contents.redaction import Redaction
-from gateway.store.database import Records
+from gateway.store.database.port import Records
+from gateway.store.database.rows import DAY_MS
+from gateway.store.database.sqlite import Sqlite
 from gateway.store.drift.summary import hour_of, summed_up
 from gateway.store.drift.table import DriftTable
 from gateway.store.feedback.messages import GiveFeedback
 from gateway.store.feedback.table import give
-from gateway.store.rows import DAY_MS
-from gateway.store.sqlite import Sqlite
 from routing.drift.watch import Hour
 from routing.drift.window import whole
 from tests.gateway.store.records import Made, sqlite_url

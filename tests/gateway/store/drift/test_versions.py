@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.database import DatabaseAway, Records
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import DatabaseAway, Records
+from gateway.store.database.schema import engine_versions
+from gateway.store.database.sqlite import Sqlite
 from gateway.store.drift.keeper import GRACE_S, DriftKeeper
 from gateway.store.drift.summary import hour_of
 from gateway.store.drift.table import DriftTable
 from gateway.store.drift.versions import Versions
 from gateway.store.messages import SeenVersion
-from gateway.store.opening import engine_of
-from gateway.store.schema import engine_versions
-from gateway.store.sqlite import Sqlite
 from routing.drift.identity import VERSION
 from tests.gateway.store.records import Made, sqlite_url
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.store.contents.content import ANSWER_CUT, Content, ContentRecord
-from gateway.store.database import DatabaseAway
+from gateway.store.database.port import DatabaseAway
 from gateway.store.evaluations.desk import Desk
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.pairing import Pair, Pairing

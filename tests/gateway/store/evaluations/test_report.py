@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from gateway.accounts.record import RequestRecord
-from gateway.store.asked import QUESTIONS, answer
-from gateway.store.database import Database
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import Database
 from gateway.store.evaluations.report import WantedPairs, pairs_report, sentences
 from gateway.store.evaluations.table import Evaluation, EvaluationTable
-from gateway.store.opening import engine_of
-from gateway.store.reading import NotWanted
+from gateway.store.reports.asked import QUESTIONS, answer
+from gateway.store.reports.requests import NotWanted
 from tests.gateway.store.records import NOON_S, Made
 
 

@@ -18,14 +18,14 @@ from gateway.cli.app import app
 from gateway.store.contents.content import ContentRecord
 from gateway.store.contents.redaction import Redaction
 from gateway.store.contents.table import ContentTable
-from gateway.store.database import Records
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import Records
+from gateway.store.database.rows import DAY_MS
+from gateway.store.database.sqlite import Sqlite
 from gateway.store.feedback.conversation import NoConversation, conversation_of, sha256_of
 from gateway.store.feedback.export import FeedbackExport, WantedFeedback
 from gateway.store.feedback.messages import GiveFeedback
 from gateway.store.feedback.table import give
-from gateway.store.opening import engine_of
-from gateway.store.rows import DAY_MS
-from gateway.store.sqlite import Sqlite
 from tests.gateway.store.records import NOON_S, Made, sqlite_url
 
 CHAT = "/v1/chat/completions"

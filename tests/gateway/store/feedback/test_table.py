@@ -11,15 +11,15 @@ import pytest
 from sqlalchemy import select
 
 from gateway.store.contents.redaction import Redaction
-from gateway.store.database import DatabaseAway, Records
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import DatabaseAway, Records
+from gateway.store.database.rows import DAY_MS
+from gateway.store.database.schema import feedback
+from gateway.store.database.sqlite import Sqlite
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.retention import Forgetting
 from gateway.store.feedback.table import TOO_LONG, WINDOW_MS, give, give_all
-from gateway.store.opening import engine_of
-from gateway.store.reading import Wanted
-from gateway.store.rows import DAY_MS
-from gateway.store.schema import feedback
-from gateway.store.sqlite import Sqlite
+from gateway.store.reports.requests import Wanted
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored
 
 NOW_MS = int(NOON_S * 1e3) + 60_000

@@ -12,10 +12,8 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from gateway.store.asked import answer, wanted_decisions
-from gateway.store.database import DatabaseAway
-from gateway.store.opening import engine_of, upgrade
-from gateway.store.reading import NotWanted
+from gateway.store.database.opening import engine_of, upgrade
+from gateway.store.database.port import DatabaseAway
 from gateway.store.releases.listening import Listening
 from gateway.store.releases.messages import (
     FORM,
@@ -27,6 +25,8 @@ from gateway.store.releases.messages import (
     SyncReleases,
 )
 from gateway.store.releases.table import ReleaseTable
+from gateway.store.reports.asked import answer, wanted_decisions
+from gateway.store.reports.requests import NotWanted
 from tests.gateway.store.records import sqlite_url
 
 BY = StoredDecision(1_780_000_000_000, "start", 0.0, 0.05, "started", "alice", b'{"errors": 0.5}')

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gateway.store.__main__ import open_database
-from gateway.store.asked import answer, wanted_scalings
-from gateway.store.database import DatabaseAway
+from gateway.store.database.opening import engine_of
+from gateway.store.database.port import DatabaseAway
+from gateway.store.database.rows import DAY_MS
 from gateway.store.feedback.retention import Forgetting
 from gateway.store.messages import State
-from gateway.store.opening import engine_of
-from gateway.store.reading import NotWanted
-from gateway.store.rows import DAY_MS
+from gateway.store.reports.asked import answer, wanted_scalings
+from gateway.store.reports.requests import NotWanted
 from gateway.store.scalings.keeping import kept
 from gateway.store.scalings.messages import KeepScalings, ScalingsKept, StoredScaling
 from gateway.store.scalings.table import keep
