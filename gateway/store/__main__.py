@@ -37,7 +37,7 @@ from gateway.store.feedback.table import give_all
 from gateway.store.messages import (
     Start,
 )
-from gateway.store.writing.client import Client, Clients
+from gateway.store.writing.client import StoreClient, StoreClients
 from gateway.store.writing.writer import Writer
 from gateway.telemetry import logs
 
@@ -124,10 +124,10 @@ async def write(listen_fd: int) -> None:
             await asyncio.to_thread(forgetting.forget, int(clock.wall() * 1e3))
 
     supervisor.loop("feedback_retention", forget, FORGET_EVERY_S)
-    clients = Clients()
+    clients = StoreClients()
     listening = socket.socket(fileno=listen_fd)
     server = await loop.create_unix_server(
-        lambda: Client(writer, keeper, drift, evaluating, url, data_dir, clients, supervisor).link, sock=listening
+        lambda: StoreClient(writer, keeper, drift, evaluating, url, data_dir, clients, supervisor).link, sock=listening
     )
     await lifeline.read()
     server.close()

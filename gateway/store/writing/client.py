@@ -61,7 +61,7 @@ FILES_S = 8.0
 log = structlog.get_logger()
 
 
-class Clients:
+class StoreClients:
     """Those that have a link to us."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Clients:
             self.none.set()
 
 
-class Client:
+class StoreClient:
     """One worker, or the control plane, as the writer speaks to it."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Client:
         evaluating: Evaluating,
         url: str,
         data_dir: Path,
-        clients: Clients,
+        clients: StoreClients,
         supervisor: Supervisor,
     ) -> None:
         self._data_dir = data_dir

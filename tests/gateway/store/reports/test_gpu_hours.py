@@ -27,7 +27,7 @@ from gateway.store.reports.asked import answer, wanted_sums
 from gateway.store.reports.gpu_hours import gpu_report, note
 from gateway.store.sending.gpu_teller import GpuTeller
 from gateway.store.sending.shipping import Shipping
-from gateway.store.writing.client import Client, Clients
+from gateway.store.writing.client import StoreClient, StoreClients
 from gateway.store.writing.writer import Writer
 from tests.gateway.store.chaos import Gateway, running
 from tests.gateway.store.records import sqlite_url
@@ -148,7 +148,7 @@ async def test_hours_that_cannot_be_read_are_told_once(tmp_path: Path) -> None:
     evaluating = Evaluating(lambda: EvaluationTable(url), lambda _given: never(), supervisor.spawn)
     writer.start()
     server = await asyncio.get_running_loop().create_unix_server(
-        lambda: Client(writer, keeper, drift, evaluating, url, tmp_path, Clients(), supervisor).link,
+        lambda: StoreClient(writer, keeper, drift, evaluating, url, tmp_path, StoreClients(), supervisor).link,
         str(tmp_path / "s"),
     )
     shipping = Shipping(RUN, str(tmp_path / "s"), tmp_path, supervisor.spawn, kind=GpuHours, window=1, spills=False)
