@@ -128,6 +128,10 @@ class Attempt(Sink):
             self.in_flight = state.in_flight_requests + state.remote_requests
             self.stands_in = upstream.exhausted(now)
 
+    def written_at(self, now: float) -> None:
+        """It had its place while its body was written, and is sent now."""
+        self._lease.sent(now)
+
     def send(
         self, outgoing: Outgoing, bounds: Deadlines | None, now: float, spent_s: float, fallback: bool = False
     ) -> None:

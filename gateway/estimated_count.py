@@ -15,7 +15,8 @@ from gateway.accounts.lost import PICTURE_TOKENS, pictures_in
 from gateway.errors import Failure
 from gateway.explanation.flight import ExplainedFlight
 from gateway.guarded import guarded
-from gateway.preparing import AT_ONCE_BYTES, AT_ONCE_ELEMENTS
+from gateway.preparing import AT_ONCE_BYTES
+from gateway.translating import AT_ONCE_ELEMENTS
 
 if TYPE_CHECKING:
     from routing.route import ModelRoute

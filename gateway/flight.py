@@ -39,7 +39,8 @@ from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.guarded import guarded
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
-from gateway.preparing import LATER_BYTES, prepared, written
+from gateway.placing import Placing, told
+from gateway.preparing import AT_ONCE_BYTES, LATER_BYTES, must_write, prepared, written
 from gateway.record_ids import id_lines
 from gateway.relay.headers import own_headers
 from gateway.relay.opening import Opening, open_relay
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engines.model import Usage
-    from engines.port import Sink
+    from engines.port import Outgoing, Sink
     from gateway.fleet.snapshot import Serving
     from gateway.incoming import Here, Incoming
     from gateway.relay.transcript import Transcript
@@ -97,6 +98,8 @@ class Flight(Owner, Opening, Work):
     _hedge: Hedge | None = None
     """Until the first byte, of a stream that may be asked for twice."""
     _waiting: Ticket | None = None
+    placing: Placing | None = None
+    """While what an attempt sends is written."""
     _paused = False
     _blamed = False
     """Whether one of its attempts was told as a failure of its replica."""
@@ -169,17 +172,23 @@ class Flight(Owner, Opening, Work):
         assert serving is not None
         assert prompt is not None
         upstream = serving.upstreams[endpoint]
-        try:
-            outgoing = prompt.outgoing(upstream)
-        except Failure as failure:
-            give_up(self, self.attempts, None)  # the first of a hedge is still on its way
-            self.fail(failure)
+        if self.prompt_bytes > AT_ONCE_BYTES and must_write(prompt, upstream):
+            attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
+            self.attempts.append(attempt)
+            placing = self.placing = self.placing or Placing(self, self._loop)
+            placing.write(attempt, serving, prompt)
             return
-        attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
+        outgoing = told(self, prompt, upstream)
+        if outgoing is not None:
+            attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
+            self.attempts.append(attempt)
+            self.dispatch(attempt, outgoing, serving, prompt)
+
+    def dispatch(self, attempt: Attempt, outgoing: Outgoing, serving: Serving, prompt: Prompt) -> None:
+        """What an attempt sends is written, and leaves."""
         if self.trace is not None:
             self.trace.enter(attempt, outgoing)
-        self.attempt = attempt
-        self.attempts.append(attempt)
+        self.attempt, endpoint = attempt, attempt.upstream.endpoint
         now = clock.monotonic()
         if len(self.attempts) == 1:
             self.first_dispatch_s = now
@@ -201,6 +210,8 @@ class Flight(Owner, Opening, Work):
     def answering(self, attempt: Attempt) -> Sink:
         """The first byte is here: from now on this attempt is the answer, and the relay that fits it takes the rest."""
         self.attempt = attempt
+        if self.placing is not None:
+            self.placing.withdraw()
         hedge, self._hedge = self._hedge, None
         if hedge is not None:
             hedge.answered(attempt)
@@ -267,6 +278,8 @@ class Flight(Owner, Opening, Work):
         """Tell a failure of our own, and settle. Whatever is wrong with the request, its client is not left to wait."""
         self.error_kind = failure.kind
         try:
+            if self.placing is not None:
+                self.placing.withdraw()
             headers = self.head_down()
             if len(self.attempts) > 1 and TABLE[failure.kind].retried_here:
                 headers += TRIED_ENOUGH
@@ -360,6 +373,8 @@ class Flight(Owner, Opening, Work):
         self.answer_status = status
         self.finished_s = now = clock.monotonic()
         self._retrying = None
+        if self.placing is not None:
+            self.placing.withdraw()
         hedge, self._hedge = self._hedge, None
         if hedge is not None:
             hedge.end()

@@ -82,7 +82,7 @@ class Hedge:
     def answered(self, winner: Attempt) -> None:
         """The first byte is here, of this attempt; the others run still."""
         self._stop()
-        flight, hedge = self._flight, self._second
+        flight, hedge = self._flight, self._sent()
         now = winner.first_byte_s
         attempts = flight.attempts
         if len(attempts) == (1 if hedge is None else 2):  # else it failed once, which says nothing of slowness
@@ -98,9 +98,14 @@ class Hedge:
     def end(self) -> None:
         """The request is over without a first byte."""
         self._stop()
-        if self._second is not None:
+        if self._sent() is not None:
             self._second = None
             self._settlement.hedged(self._flight.model, "neither")
+
+    def _sent(self) -> Attempt | None:
+        """The second attempt, unless what it would have sent was not written in time."""
+        hedge = self._second
+        return hedge if hedge is not None and hedge.dispatched_s else None
 
     def _stop(self) -> None:
         timer, self._timer = self._timer, None

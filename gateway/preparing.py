@@ -3,10 +3,11 @@ read, so that it is known who can take what it asks for.
 
 What is large is read in turns of the loop, so that nobody waits for it: see `engines.wire.bulk`. What an engine of
 another format is sent is written then, too, though nobody has been chosen yet: the endpoints that may be are mostly
-sent the same. Where the one that is chosen is sent something else, that is written at once; where one is chosen after
-an attempt that failed, in turns of its own.
+sent the same. Until it begins a request holds nothing but itself: whoever leaves meanwhile, or a drain that ends it,
+leaves nothing.
 
-Until it begins a request holds nothing but itself: whoever leaves meanwhile, or a drain that ends it, leaves nothing.
+Where the one that is chosen is sent something else, that is written in turns of its own: after an attempt that failed
+before its place is taken (`written`), else when it is (`gateway.placing`), as others would take the room meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gateway import clock
 from gateway.guarded import guarded
 from gateway.transforms import transformed
-from gateway.translating import MOST_WRITTEN
+from gateway.translating import AT_ONCE_ELEMENTS, MOST_WRITTEN
 from routing.choosing.capabilities import Takes
 from routing.choosing.filters import passed_over
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 AT_ONCE_BYTES: Final = 16 * 1024
 """A body of less is read at once: it has 500 messages at most."""
-AT_ONCE_ELEMENTS: Final = 256
-"""Read of a larger one in one turn: a millisecond."""
 LATER_BYTES: Final = 1024 * 1024
 """A body of more was read by a turn of tens of milliseconds: it is sent in another."""
 
@@ -67,6 +66,11 @@ def prepared(flight: Prepared, serving: Serving, prompt: Prompt | None, loop: as
     return False
 
 
+def must_write(prompt: Prompt, upstream: Upstream) -> bool:
+    """Whether what this one is sent takes turns to write, and was not written."""
+    return len(prompt.body) > AT_ONCE_BYTES and prompt.must_write(upstream)
+
+
 def turns(facts: RequestFacts, serving: Serving, prompt: Prompt) -> Generator[None, None, None]:
     """Read and write what no client waits for, and is changed already: whenever this yields a turn should end. It has
     none for what is small."""
@@ -75,8 +79,17 @@ def turns(facts: RequestFacts, serving: Serving, prompt: Prompt) -> Generator[No
     while not prompt.understand(AT_ONCE_ELEMENTS):
         yield
     yield
+    yield from _in_turns(prompt.write(_likely(facts, serving)))
+
+
+def turns_for(upstream: Upstream, prompt: Prompt) -> Generator[None, None, None]:
+    """The same for this one."""
+    yield from _in_turns(prompt.write([upstream]))
+
+
+def _in_turns(writing: Generator[int, None, None]) -> Generator[None, None, None]:
     left = AT_ONCE_ELEMENTS
-    for elements in prompt.write(_likely(facts, serving)):
+    for elements in writing:
         left -= elements
         if left <= 0:
             yield
@@ -117,7 +130,7 @@ def _read_on(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.A
         return
     if prompt.understand(AT_ONCE_ELEMENTS):
         writing = prompt.write(_likely(flight.facts, serving))
-        loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop, flight.begin))
+        in_turns(flight, writing, loop, flight.begin)
     else:
         loop.call_soon(guarded, flight, partial(_read_on, flight, serving, prompt, loop))
 
@@ -127,10 +140,17 @@ def written(
 ) -> bool:
     """Whether this endpoint may be sent a request that others were sent. Else what it is sent is written in turns, as
     its format is another than theirs, and `then` is called after them, unless the request is settled."""
-    if len(prompt.body) <= AT_ONCE_BYTES or not prompt.must_write(upstream):
+    if not must_write(prompt, upstream):
         return True
-    loop.call_soon(guarded, flight, partial(_write_on, flight, prompt.write([upstream]), loop, then))
+    in_turns(flight, prompt.write([upstream]), loop, then)
     return False
+
+
+def in_turns(
+    flight: Prepared, writing: Generator[int, None, None], loop: asyncio.AbstractEventLoop, then: Callable[[], None]
+) -> None:
+    """Write from the next turn on, and call `then` in one of its own, unless the request is settled before that."""
+    loop.call_soon(guarded, flight, partial(_write_on, flight, writing, loop, then))
 
 
 def _write_on(

@@ -27,7 +27,7 @@ def special(incoming: Incoming, here: Here, explainer: Explainer, keeper: Keeper
     shadow = serving.shadow
     if is_estimated(OPERATION_KEYS[operation], serving.route):
         return EstimatedCount(incoming, here, explainer)
-    if shadow is not None and shadow.takes(incoming.request, operation, incoming.principal, incoming.record_id):
+    if shadow is not None and shadow.takes(incoming):
         return ShadowedFlight(incoming, here, explainer, shadow)
     if operation is Operation.RESPONSES:
         return ResponsesFlight(incoming, here, explainer, keeper)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Upstream
 
 ALL: Final = float("inf")
+AT_ONCE_ELEMENTS: Final = 256
+"""Read or written of a large one in one turn of the loop: a millisecond."""
 MOST_WRITTEN: Final = 2
 """Bodies that are kept of one request: its model may have targets of two formats in one tier."""
 _IMAGES: Final = frozenset({"images", "image_urls"})
@@ -70,6 +72,11 @@ class _Reading(Generic[R]):
         self._reading = None
         return True
 
+    def turns(self) -> Generator[int, None, None]:
+        """Read what is left, a turn's share at a time."""
+        while not self.go_on(AT_ONCE_ELEMENTS):
+            yield AT_ONCE_ELEMENTS
+
     def _named(self, request: R) -> dict[str, str]:
         """What it asks for, by the names that formats meet in."""
         raise NotImplementedError
@@ -92,7 +99,8 @@ class Understood(_Reading[ChatRequest]):
 
     def __init__(self, path: str, body: bytes) -> None:
         super().__init__(INGRESS_BY_PATH[path].request_in_turns(body))
-        self._written: dict[SentAs, bytes] = {}
+        self._written: dict[SentAs, bytes | Unreadable] = {}
+        """Bodies, or why there is none."""
 
     def _named(self, request: ChatRequest) -> dict[str, str]:
         return asked(request)
@@ -114,20 +122,29 @@ class Understood(_Reading[ChatRequest]):
     @property
     def written_bytes(self) -> int:
         """Of the bodies that are kept of it."""
-        return sum(map(len, self._written.values()))
+        return sum([len(body) for body in self._written.values() if isinstance(body, bytes)])
 
-    def has_written(self, target: SentAs) -> bool:
-        return target in self._written
+    def keeps(self, body: bytes) -> bool:
+        """Whether this is one of them."""
+        return any([body is one for one in self._written.values()])  # noqa: C419 - compiled, it is faster
+
+    def must_write(self, target: SentAs) -> bool:
+        """Whether there is anything for `write` to do."""
+        return self._reading is not None or (self.request is not None and target not in self._written)
 
     def write(self, target: SentAs) -> Generator[int, None, None]:
-        """Write it in turns (`engines.wire.writing`), for whoever is sent the same. What cannot be written is not: that
-        is told when it should be sent."""
+        """Read what is left of it, and write it in turns (`engines.wire.writing`), for whoever is sent the same. Why it
+        cannot be written is told when it should be sent."""
+        yield from self.turns()
         request = self.request
         if request is None or target in self._written:
             return
+        body: bytes | Unreadable
         try:
             body = yield from target.egress.encode_in_turns(request, target.model, target.takes)
-        except Exception:  # a mistake of ours, too: another may be chosen, who is sent something else
+        except Unreadable as error:
+            body = error.with_traceback(None)
+        except Exception:  # a mistake of ours: another may be chosen, who is sent something else
             return
         if len(self._written) >= MOST_WRITTEN:
             del self._written[next(iter(self._written))]
@@ -138,11 +155,13 @@ class Understood(_Reading[ChatRequest]):
         request = self._asked()
         model = upstream.model
         body = self._written.get(SentAs(egress, model, upstream.takes)) if self._written else None
-        try:
-            if body is None:
+        if body is None:
+            try:
                 body = egress.encode_request(request, model, upstream.takes)
-        except Unreadable as error:
-            raise Failure("invalid_field", str(error), error.param) from None
+            except Unreadable as error:
+                body = error
+        if isinstance(body, Unreadable):
+            raise Failure("invalid_field", str(body), body.param) from None
         return Outgoing(egress.path(model, request.stream), headers, body)
 
     def echo(self, ingress: Ingress, upstream: Upstream) -> Echo:

@@ -107,6 +107,10 @@ class Lease:
         """Whether it has not been given back."""
         return self._held
 
+    def sent(self, now: float) -> None:
+        """It was taken some time before the send, and its replica is slow from now on alone."""
+        self._taken_s = now
+
     def first_byte(self) -> None:
         """Prefill is over. It says nothing yet of how the replica does: the first event may be an error."""
         if self._streams and self._held:

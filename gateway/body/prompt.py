@@ -145,6 +145,13 @@ class Prompt:
             size += len(written[4])
         return size if read is None else size + read.written_bytes
 
+    def kept_with(self, sent: bytes) -> int:
+        """The same, and of what is sent, where that is none of them."""
+        written, read, kept = self._written, self._read, self.kept_bytes
+        if sent is self.body or (written is not None and sent is written[4]) or (read is not None and read.keeps(sent)):
+            return kept
+        return kept + len(sent)
+
     def let_go_written(self) -> None:
         """What was read and written of its body is needed no more, or seldom."""
         self._written = self._read = self._read_unary = None
@@ -229,20 +236,21 @@ class Prompt:
 
     def must_write(self, upstream: Upstream) -> bool:
         """Whether this endpoint is sent what no `write` has written."""
-        translated, read = upstream.translated, self._read
-        if read is None or translated is None or self._path not in translated:
+        translated = upstream.translated
+        if translated is None or self._path not in translated:
             return False
-        return not read.has_written(SentAs(translated[self._path], upstream.model, upstream.takes))
+        read = self._read
+        return read is None or read.must_write(SentAs(translated[self._path], upstream.model, upstream.takes))
 
     def write(self, upstreams: Iterable[Upstream]) -> Generator[int, None, None]:
         """Write, in turns, what any of these is sent in another format than the client's; whoever is sent the same has
-        the same bytes. It was understood."""
-        read = self._read
-        if read is None:
-            return
+        the same bytes. It is read first, where it was not."""
         for upstream in upstreams:
             translated = upstream.translated
             if translated is not None and self._path in translated:
+                read = self._read
+                if read is None:
+                    read = self._read = Understood(self._path, self.body)
                 yield from read.write(SentAs(translated[self._path], upstream.model, upstream.takes))
 
     def _understood(self) -> Understood:

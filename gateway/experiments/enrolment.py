@@ -55,10 +55,10 @@ class Enrolment:
         """Requests that named no unit, and so could not be counted."""
 
     def assign(
-        self, request: Request, principal: Principal, record_id: bytes, parsed: Envelope | None = None, spoken: str = ""
+        self, request: Request, principal: Principal, record_id: bytes, parsed: Envelope, spoken: str = ""
     ) -> Assignment:
-        """Raises Failure for a pin to an arm that is not there. `parsed` is its body, where it has been read; `spoken`
-        what it asks for (`OPERATION_KEYS`)."""
+        """Raises Failure for a pin to an arm that is not there. `parsed` is its body; `spoken` what it asks for
+        (`OPERATION_KEYS`)."""
         experiment = self.experiment
         fields = request.fields
         pin = fields.get(PIN)

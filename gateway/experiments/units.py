@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from engines.wire import lone_surrogates
 from gateway.body.prefixes import conversation
-from gateway.experiments.unit_shapes import decode_named
 
 if TYPE_CHECKING:
     from gateway.body.envelope import Envelope
@@ -20,20 +16,11 @@ HEADER: Final = "header:"
 REQUEST: Final = "request"
 
 
-def user_of(body: bytes) -> str:
-    """Who asks (`Envelope.user`), of a body that has not been parsed."""
-    try:
-        named = lone_surrogates.reading(decode_named, body)
-    except (msgspec.DecodeError, RecursionError):
-        return ""
-    return named.safety_identifier or named.user or (named.metadata.user_id if named.metadata else None) or ""
-
-
-def unit_of(unit: str, request: Request, principal: Principal, record_id: bytes, parsed: Envelope | None = None) -> str:
+def unit_of(unit: str, request: Request, principal: Principal, record_id: bytes, parsed: Envelope) -> str:
     """The unit of a request, empty where it does not name one. `unit` is as the configuration spells it. `parsed` is
-    the request's body, where it has been read."""
+    the request's body."""
     if unit == USER:
-        return user_of(request.body) if parsed is None else parsed.user
+        return parsed.user
     if unit.startswith(HEADER):
         return _text(request.fields.get(unit[7:].lower().encode(), b""))
     if unit == "session":

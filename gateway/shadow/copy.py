@@ -25,13 +25,13 @@ from routing.failing.outcome import Outcome
 
 if TYPE_CHECKING:
     from engines.model import Usage
-    from engines.port import Sink
+    from engines.port import Outgoing, Sink
     from gateway.body.envelope import Envelope
-    from gateway.fleet.snapshot import Serving
+    from gateway.body.held import Share
+    from gateway.fleet.snapshot import Serving, Upstream
     from gateway.identity import Principal
     from gateway.relay.transcript import Transcript
     from routing.facts import RequestFacts
-    from routing.model import Endpoint
 
 IDLE_PRIORITY: Final = -1
 """Of work that wants a rather idle replica (`routing.choosing.policy.is_full`)."""
@@ -96,9 +96,11 @@ class Copy(Owner, Opening):
         principal: Principal,
         over: Callable[[Copy], None],
         rng: random.Random,
+        share: Share,
     ) -> None:
         """`original_id` is that of the request's record; `principal` is its client's, for the hooks of contents alone.
-        `over` is called once, after everything was given back but what `reserved_usd` and its owner know of."""
+        `over` is called once, after everything was given back but what `reserved_usd` and its owner know of. `share` is
+        what is counted of it: its body."""
         self.model = model
         self.original_id, self.record_id = original_id, record_id
         self.operation = operation
@@ -108,6 +110,9 @@ class Copy(Owner, Opening):
         self.serving = serving
         self.attempts: list[Attempt] = []
         self._over = over
+        self._share = share
+        self._outgoing: Outgoing | None = None
+        """What is sent, from when it is written to when it leaves."""
         self._rng = rng
         self.prompt_bytes = len(body)
         kept = {name: value for name, value in fields.items() if name not in TRACED}
@@ -141,12 +146,23 @@ class Copy(Owner, Opening):
                 return failure
         return refusal
 
-    def send(self, endpoint: Endpoint, bounds: Deadlines, now: float) -> None:
-        """Call the engine, which may fail before this returns. Raises Failure where it cannot be asked in its format;
-        then nothing has been taken."""
-        assert self.prompt is not None
-        upstream = self.serving.upstreams[endpoint]
-        outgoing = self.prompt.outgoing(upstream)
+    def write(self, upstream: Upstream) -> str:
+        """Write what this one is sent, and have all that is kept counted; returns why not, or an empty string."""
+        prompt = self.prompt
+        assert prompt is not None
+        try:
+            self._outgoing = outgoing = prompt.outgoing(upstream)
+        except Failure:
+            return "refused"
+        size = prompt.kept_with(outgoing.body)
+        if prompt.body is not self.request.body:  # the shadow's own parameters have changed it
+            size += len(self.request.body)
+        return "" if self._share.grow(size) else "memory"
+
+    def send(self, upstream: Upstream, bounds: Deadlines, now: float) -> None:
+        """Call the engine, which may fail before this returns. It was written for this one."""
+        outgoing, self._outgoing = self._outgoing, None
+        assert outgoing is not None
         attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
         attempt.unheard()
         self.attempt = attempt
@@ -190,6 +206,7 @@ class Copy(Owner, Opening):
         self.prompt = None
         self.facts.let_go()
         self.request.body = b""
+        self._share.release()
 
     def used(self, attempt: Attempt) -> Usage | None:
         return whole_usage(self, attempt, attempt.usage)
@@ -206,6 +223,7 @@ class Copy(Owner, Opening):
         attempt = self.attempt
         if attempt is not None:
             attempt.close(now)
+        self._share.release()
         self._over(self)
         if attempt is not None:
             attempt.forget()

@@ -29,9 +29,9 @@ from engines.model import Deadlines, Operation, Usage
 from engines.operations import OPERATION_KEYS
 from engines.registry import KINDS
 from gateway import clock
-from gateway.errors import Failure
+from gateway.body.held import Share
 from gateway.experiments.units import unit_of
-from gateway.preparing import turns
+from gateway.preparing import must_write, turns, turns_for
 from gateway.relay.transcript import Transcript, Transcripts
 from gateway.shadow.copy import Copy
 from gateway.shadow.record import price, record_of, unreported, usage_of
@@ -41,7 +41,7 @@ from gateway.telemetry.metrics.families.shadows import (
     SHADOW_IN_FLIGHT,
     SHADOW_REQUESTS,
 )
-from routing.choosing.policy import choose_with_room
+from routing.choosing.policy import choose_with_room, is_full
 from routing.experiments.shadowing import HourlyBudget, ShadowSample
 from routing.replicas.replica import MOST_ASIDE_S
 
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
     from gateway.body.held import HeldPrompts
     from gateway.body.prompt import Prompt
     from gateway.fleet.snapshot import Serving, Upstream
-    from gateway.http.request import Request
-    from gateway.identity import Principal
+    from gateway.incoming import Incoming
     from gateway.record_ids import RecordIds
     from gateway.relay.transcript import ContentSink
     from gateway.settings import ShadowSection
@@ -144,9 +143,10 @@ class Shadow:
             size, redact, keeps = recording.content_bytes, recording.redact or "", recording.content
             self._transcripts = Transcripts(shadows.books.held, size, redact, keeps, recording.text_share)
 
-    def takes(self, request: Request, operation: Operation, principal: Principal, record_id: bytes) -> bool:
+    def takes(self, incoming: Incoming) -> bool:
         """Whether this request is among those to be copied."""
-        if operation not in self._operations:
+        request, principal = incoming.request, incoming.principal
+        if incoming.operation not in self._operations:
             return False
         if self._keys and principal.key_id not in self._keys:
             return False
@@ -155,7 +155,7 @@ class Shadow:
         fields = request.fields
         if any(fields.get(name) != value for name, value in self._headers.items()):
             return False
-        unit = unit_of(self._unit, request, principal, record_id)
+        unit = unit_of(self._unit, request, principal, incoming.record_id, incoming.parsed)
         return bool(unit) and self._sample.takes(unit)
 
     def copy(self, flight: ShadowedFlight, body: bytes, parsed: Envelope) -> None:
@@ -171,21 +171,23 @@ class Shadow:
             self._dropped("limited")
         elif running.count >= self._most:
             self._dropped("concurrency")
-        elif not shadows.books.held.hold(len(body)):
-            self._dropped("memory")
         else:
+            share = Share(shadows.books.held)
+            if not share.grow(len(body)):
+                self._dropped("memory")
+                return
             running.begun += 1
-            sending = self._send(flight, body, parsed)
-            shadows.soon(lambda: self._go_on(sending, len(body)))
+            sending = self._send(flight, body, parsed, share)
+            shadows.soon(lambda: self._go_on(sending, share))
 
-    def _go_on(self, sending: Generator[None, None, str], size: int) -> None:
+    def _go_on(self, sending: Generator[None, None, str], share: Share) -> None:
         """One turn of a copy that is to be sent. A large one that is sent in another format takes several."""
         running, shadows = self._running, self._shadows
         reason = "draining"
         if not shadows.draining:
             try:
                 next(sending)
-                shadows.soon(lambda: self._go_on(sending, size))
+                shadows.soon(lambda: self._go_on(sending, share))
                 return
             except StopIteration as end:
                 reason = end.value
@@ -194,11 +196,11 @@ class Shadow:
                 reason = "refused"
         running.begun -= 1
         if reason:
-            shadows.books.held.release(size)
+            share.release()
             self._dropped(reason)
         shadows.look()
 
-    def _send(self, flight: ShadowedFlight, body: bytes, parsed: Envelope) -> Generator[None, None, str]:
+    def _send(self, flight: ShadowedFlight, body: bytes, parsed: Envelope, share: Share) -> Generator[None, None, str]:
         """Send a copy; returns why not, or an empty string."""
         serving, shadows, rng = self.serving, self._shadows, self._shadows.rng
         operation, route = flight.operation, self.serving.route
@@ -217,6 +219,7 @@ class Shadow:
             flight.principal,
             self._over,
             rng,
+            share,
         )
         if copy.transform() is not None:
             return "refused"
@@ -225,11 +228,18 @@ class Shadow:
         yield from turns(facts, serving, prompt)
         now = clock.monotonic()
         endpoint, room = choose_with_room(route, facts, now, rng)
+        if endpoint is not None and must_write(prompt, serving.upstreams[endpoint]):
+            yield from turns_for(serving.upstreams[endpoint], prompt)
+            now = clock.monotonic()
+            room = room and not is_full(endpoint, facts, route, now)
         if endpoint is None or not endpoint.state.available(now) or not endpoint.state.breaker.closed:
             return "no_replica"
         if not room:
             return "load"
         upstream = serving.upstreams[endpoint]
+        reason = copy.write(upstream)
+        if reason:
+            return reason
         budget = self._running.budget
         if self._budgeted:
             if not upstream.price_source and upstream.engine.kind not in OWN:
@@ -242,12 +252,10 @@ class Shadow:
             copy.reserved_usd = expected_usd
         self._running.copies.add(copy)
         try:
-            copy.send(endpoint, self._bounds, now)
-        except Exception as error:
+            copy.send(upstream, self._bounds, now)
+        except Exception:
             self._running.copies.discard(copy)
             budget.settle(copy.reserved_usd, 0.0, now)
-            if isinstance(error, Failure):
-                return "refused"
             for attempt in copy.attempts:
                 attempt.abandon()
             raise
@@ -262,7 +270,6 @@ class Shadow:
         """A copy that was sent is over."""
         running, shadows = self._running, self._shadows
         running.copies.discard(copy)
-        shadows.books.held.release(copy.prompt_bytes)
         usage = usage_of(copy)
         copy.cost_usd = cost = price(copy, usage)
         now, attempt = copy.finished_s, copy.attempt

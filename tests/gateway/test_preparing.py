@@ -17,8 +17,8 @@ from engines.wire.openai_chat import codec as compatible
 from engines.wire.request import ChatRequest
 from gateway.errors import Failure
 from gateway.flight import Flight
-from gateway.preparing import AT_ONCE_BYTES, AT_ONCE_ELEMENTS, LATER_BYTES
-from gateway.translating import Understood
+from gateway.preparing import AT_ONCE_BYTES, LATER_BYTES
+from gateway.translating import AT_ONCE_ELEMENTS, Understood
 from routing.choosing.capabilities import Abilities, Takes
 from routing.facts import RequestFacts
 from tests.gateway.flights import Bench, FakeConnection, StepClock
@@ -406,8 +406,8 @@ def test_a_mistake_in_what_may_not_be_sent_fails_nothing() -> None:
     flight.client_gone()
 
 
-def test_what_cannot_be_written_is_told_once() -> None:
-    bench = translating(gemini.EGRESS)
+def test_what_cannot_be_written_is_told_once_and_not_tried_again() -> None:
+    bench = translating(InTurns())
     result = {"role": "tool", "tool_call_id": "nobody's", "content": "x"}
     _, client = bench.begin(messages=[*MANY, result])
     turned(bench)

@@ -21,10 +21,12 @@ from engines.errors import (
 )
 from engines.model import Operation
 from gateway.accounts.prices import Rates, Row, Table, Tables
+from gateway.body.envelope import parse
 from gateway.errors import Failure
 from gateway.explanation.explainer import Explainer
 from gateway.http.request import Request
 from gateway.identity import Principal
+from gateway.incoming import Incoming
 from gateway.record_ids import RecordIds
 from gateway.settings.sections.recording import Recording
 from gateway.settings.sections.shadow import ShadowSection
@@ -77,6 +79,13 @@ class Pair:
         flight.begin()
         self.turn()
         return flight
+
+    def incoming(self, fields: dict[bytes, bytes] | None = None, **members: Any) -> Incoming:
+        """A request of ALICE's that may be taken."""
+        body = json.dumps({"model": "m", **members}).encode()
+        request = Request(FakeConnection(), b"POST", "1.1", b"/", b"", [], fields or {}, body, True)
+        parsed = parse(body)
+        return Incoming(request, Operation.CHAT, b"", b"%032x" % 1, ALICE, parsed, self.model.serving, self.clock.now_s)
 
     def turn(self) -> None:
         soon, self.soon[:] = list(self.soon), []
@@ -179,6 +188,45 @@ def test_each_reason_is_counted_and_leaves_nothing_behind(
     assert len(pair.model.calls) == 1
     pair.shadows.books.held.release(before)
     pair.finish(flight)
+
+
+@pytest.mark.parametrize("ends", ["answered", "failed", "given up"])
+def test_a_body_of_its_own_is_counted_until_the_answer_begins(now: StepClock, ends: str) -> None:
+    pair = Pair(now)
+    held = pair.shadows.books.held
+    flight = pair.begin()
+    (call,) = pair.shade.calls
+    assert call.body != flight.request.body  # the model's name is another there
+    assert held.bytes == len(flight.request.body) + len(call.body)
+    if ends == "answered":
+        call.head()
+        call.read(chunk())
+    elif ends == "failed":
+        call.failed(ConnectFailed("refused"))
+    else:
+        pair.shadows.give_way(pair.shade.serving)
+    assert held.bytes == 0
+    pair.finish(flight)
+
+
+def test_a_copy_that_there_is_room_for_only_as_it_came_is_not_sent(now: StepClock) -> None:
+    pair = Pair(now)
+    held = pair.shadows.books.held
+    others = held._bound_bytes - 50
+    assert held.hold(others)
+    flight = pair.begin()
+    assert len(flight.request.body) < 50
+    assert (pair.shade.calls, pair.counted(), held.bytes) == ([], dropped("memory"), others)
+    held.release(others)
+    pair.finish(flight)
+
+
+def test_whom_a_request_is_from_is_known_from_when_it_was_read_first(now: StepClock) -> None:
+    pair = Pair(now, unit="user")
+    asked = pair.incoming(user="u")
+    asked.request.body = b"not read again"
+    assert pair.shadow.takes(asked)
+    assert not pair.shadow.takes(pair.incoming())
 
 
 def test_as_many_copies_run_as_may_and_each_worker_has_one_at_least(now: StepClock) -> None:
@@ -362,17 +410,14 @@ ALICE = Principal("app", "shop")
     ],
 )
 def test_a_sample_is_of_those_who_fulfil_all_of_it(now: StepClock, sample: dict[str, Any], taken: bool) -> None:
-    shadow = Pair(now, sample=sample).shadow
-    request = Request(FakeConnection(), b"POST", "1.1", b"/", b"", [], {b"x-region": b"eu"}, b"{}", True)
-    assert taken is shadow.takes(request, Operation.CHAT, ALICE, b"%032x" % 1)
+    pair = Pair(now, sample=sample)
+    assert taken is pair.shadow.takes(pair.incoming({b"x-region": b"eu"}))
 
 
 def test_a_request_that_names_no_unit_is_not_copied_and_a_long_one_only_where_that_may_be(now: StepClock) -> None:
     pair = Pair(now, unit="header:x-customer", sample={"max_prompt_tokens": 50})
-    request = Request(FakeConnection(), b"POST", "1.1", b"/", b"", [], {}, b"{}", True)
-    assert not pair.shadow.takes(request, Operation.CHAT, ALICE, b"%032x" % 1)
-    request.fields[b"x-customer"] = b"c1"
-    assert pair.shadow.takes(request, Operation.CHAT, ALICE, b"%032x" % 1)
+    assert not pair.shadow.takes(pair.incoming())
+    assert pair.shadow.takes(pair.incoming({b"x-customer": b"c1"}))
     flight = pair.begin(messages=[{"role": "user", "content": "x" * 4000}])
     assert (pair.shade.calls, pair.counted()) == ([], {})
     pair.finish(flight)
