@@ -951,6 +951,23 @@ def test_an_error_in_tiny_pieces_costs_no_more_than_an_answer_that_is_held() -> 
     assert seconds(body) < 10 * seconds(body[: HOLD_BYTES // 2])
 
 
+def test_a_piece_of_a_large_event_costs_no_more_than_one_of_a_small() -> None:
+    """Only what is new is searched: 7 MiB in small pieces took 88 s."""
+    tiny = [b"x"] * 2_000
+
+    def seconds(size: int) -> float:
+        call = Bench(StepClock(), retry=NO_RETRY)
+        call.begin()
+        (exchange,) = call.calls
+        exchange.head()
+        exchange.read(b'data: {"choices":[{"delta":{"content":"' + b"x" * size)
+        before = time.thread_time()
+        exchange.read(*tiny)
+        return time.thread_time() - before
+
+    assert seconds(4 * 1024 * 1024) < 20 * seconds(1024)
+
+
 def test_a_large_answer_whose_error_is_null_passes() -> None:
     body = b'{"id":"r","error":null,"status":"completed","output":"' + b"x" * HOLD_BYTES + b'"}'
     client, bench = plain(body)

@@ -98,6 +98,17 @@ def test_a_pipelined_head_that_stops_is_ended_too() -> None:
     assert [answer.status for answer in client.answers] == [200, 408]
 
 
+def test_a_pipelined_head_has_its_time_from_the_answer_before_it() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request() + b"GET /health HT")
+    client.loop.step(USUAL.head_s + 1)
+    desk.works[0].answer()
+    client.loop.step(USUAL.head_s - 1)
+    assert not client.over
+    client.loop.step(2)
+    assert [answer.status for answer in client.answers] == [200, 408]
+
+
 def test_a_request_in_progress_has_no_deadline_here() -> None:
     desk = Desk(holds=True)
     client = Client(desk).send(request())
@@ -385,6 +396,14 @@ def test_only_so_many_refused_connections_linger() -> None:
     assert sum(client.transport.ended for client in refused) == MAX_LINGERING
     assert [client.transport.state for client in refused[MAX_LINGERING:]] == ["closed"] * 10
     assert {len(client.answers) for client in refused} == {1}
+
+
+def test_a_connection_that_is_refused_gives_its_seat_up_while_it_lingers() -> None:
+    desk, loop, (refused,) = seats(1, holds=False)
+    refused.send(b"nonsense\r\n\r\n")
+    assert (refused.transport.ended, refused.transport.state) == (True, "open")
+    assert [len(desk.open), list(desk.open)] == [0, [refused.connection]]
+    assert [answer.status for answer in Client(desk, loop).send(request()).answers] == [200]
 
 
 # -- draining ----------------------------------------------------------------------------------------------------------

@@ -63,8 +63,9 @@ def test_a_refused_request_in_pieces_is_refused_once(wire: bytes, places: list[i
     assert len(client.desk.failures) == 1
 
 
-def test_a_refusal_of_messages_has_anthropic_s_shape() -> None:
-    client = Client().send(b"POST /v1/messages HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n")
+@pytest.mark.parametrize("target", [b"/v1/messages", b"/v1/messages/batches?limit=1", b"http://a/v1/messages/x"])
+def test_a_refusal_of_messages_has_anthropic_s_shape(target: bytes) -> None:
+    client = Client().send(b"POST " + target + b" HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n")
     (answer,) = client.answers
     assert answer.status == 400
     document = json.loads(answer.body)
