@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from tests.scenario.gateway import one_model, running_gateway
 from tests.scenario.test_retry import ROUND_ROBIN
@@ -79,6 +81,23 @@ async def test_a_redirect_opens_it(status: int) -> None:
     answers, opened = await both(redirect)
     assert sorted(answers) == [(200, "well")] * 3 + [(502, "odd")]
     assert opened == ["odd"]
+
+
+async def test_its_opening_and_its_closing_are_in_the_log_with_their_reasons() -> None:
+    async with running_upstream(plain()) as first, running_upstream(plain()) as second:
+        first.then(refusal(500, "it broke"))
+        config = one_model([first.url, second.url], breaker={"min_failures": 1, "open_s": 0.01})
+        config["models"]["chat"] |= ROUND_ROBIN
+        with structlog.testing.capture_logs() as logs:
+            async with running_gateway(config) as gateway:
+                async with asyncio.timeout(10):
+                    while not any(line["event"] == "breaker_closed" for line in logs):
+                        assert (await gateway.chat()).status_code == 200
+    told = [(line["event"], line["replica"], line["why"]) for line in logs if line["event"].startswith("breaker_")]
+    assert told == [
+        ("breaker_opened", first.address, "1 of 1 failed, the last by server_error"),
+        ("breaker_closed", first.address, "a probe was answered"),
+    ]
 
 
 @pytest.mark.parametrize("streams", [False, True])
