@@ -36,14 +36,16 @@ text = '''
 engines: {e: {kind: openai, base_url: "http://127.0.0.1:9/v1"}}
 models: {m: {targets: [{engine: e}]}}
 telemetry: {access_log: off}
+data_dir: "DIRECTORY"
 '''
 run(Source(None, text, server={"port": 0}), started=started)
 """
 
 
-def test_all_descriptors_that_the_machine_grants_are_taken() -> None:
-    done = subprocess.run([sys.executable, "-c", SERVE], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[0] == "True"
+def test_all_descriptors_that_the_machine_grants_are_taken(tmp_path: Path) -> None:
+    script = SERVE.replace("DIRECTORY", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "True" in done.stdout.splitlines(), done.stdout
 
 
 SECOND = """

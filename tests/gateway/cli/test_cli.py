@@ -96,7 +96,9 @@ def test_a_file_that_opens_without_keys_is_blamed_itself(tmp_path: Path) -> None
         ({"MAKELEVEL": "1", "PENSTOCK_STARTED_BY": "make serve"}, "choose another with make serve PORT=8081\n"),
     ],
 )
-def test_a_port_that_is_taken_is_told_with_how_another_is_asked_for(started_by: dict[str, str], other: str) -> None:
+def test_a_port_that_is_taken_is_told_with_how_another_is_asked_for(
+    tmp_path: Path, started_by: dict[str, str], other: str
+) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", STARTED_BY)}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
@@ -105,6 +107,7 @@ def test_a_port_that_is_taken_is_told_with_how_another_is_asked_for(started_by: 
             text=True,
             check=False,
             env={**environment, **started_by},
+            cwd=tmp_path,  # its data_dir is below the current directory
         )
     assert (1, True) == (done.returncode, done.stderr.endswith(other)), done.stderr
 

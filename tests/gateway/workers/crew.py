@@ -166,8 +166,12 @@ class Crew:
         self.plane.watch, self.plane.workers, self.plane.messages = Watch(), set(), []
         self.sockets = bind(self.plane.settings.server, 2)
         self.port: int = self.sockets[0].getsockname()[1]
-        await WorkerProcesses(self.plane, self.sockets, self.supervisor, 2, **self.patience).start()
-        await self.plane.start()
+        try:
+            await WorkerProcesses(self.plane, self.sockets, self.supervisor, 2, **self.patience).start()
+            await self.plane.start()
+        except BaseException:
+            await self.close()  # a loop with a server that nobody closed would never end
+            raise
 
     async def close(self) -> None:
         await self.plane.stop(0.0)
