@@ -110,7 +110,7 @@ bench-routing: $(STAMP)  ## routing policies on modelled fleets of 4, 16 and 64 
 bench-autoscale: $(STAMP)  ## the autoscaler against the rules of the field, in virtual time, 7 minutes of CPU per seed, on as many cores as there are; ARGS='--seeds 1 --traces night' for a part
 	$(BIN)/penstock autoscale compare --seeds 3 $(ARGS)
 
-bench-wakeups: $(STAMP)  ## what 1,000 wake-ups from zero and 500 changes of replicas lose, half an hour; ARGS='--wakeups 100 --changes 50' for a part
+bench-wakeups: $(STAMP)  ## what 1,000 wake-ups from zero and 500 changes of replicas lose, half an hour; needs wrk; ARGS='--wakeups 100 --changes 50' for a part
 	$(BIN)/python -m loadtests.wakeups $(ARGS)
 
 bench-vllm: $(STAMP)  ## routing policies in front of real vLLM replicas, about half an hour; ARGS='--on gpu --python PATH' on a GPU

@@ -16,6 +16,7 @@ import contextlib
 import functools
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
@@ -97,6 +98,8 @@ class LaunchedReplica:
         self._taken_ports = taken_ports
         self._log = ChildLog(recipe.log_dir / f"{replica_id}.log")
         self._begun = False
+        self._reserved: socket.socket | None = None
+        """Keeps its port from all others between its choice and the server's bind, which may be minutes."""
         self._starts = 0
         self._life = ""
         self._stopping = asyncio.Event()
@@ -142,6 +145,7 @@ class LaunchedReplica:
                 await self._pause(self.again_s)
                 failures += 1
         finally:
+            self._give_back()
             self._become(LaunchState.STOPPED)
             self._ended.set()
 
@@ -185,7 +189,8 @@ class LaunchedReplica:
         """The running child, or why there is none (no descriptors, no memory, an unwritable log directory)."""
         try:
             if self.port == 0 or not _bindable(self.port):
-                self.port = _free_port(self._taken_ports())
+                self._give_back()
+                self._reserved, self.port = _reserve(self._taken_ports())
             self._become(LaunchState.STARTING)
             command = self._recipe.command(self.port)
             output = await self._on_disk(self._log.begin, late=os.close)
@@ -258,6 +263,11 @@ class LaunchedReplica:
             if not doing.done():
                 doing.add_done_callback(functools.partial(_came_late, late))
 
+    def _give_back(self) -> None:
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+
     def _settle(self, failure: str | None) -> None:
         if not self._settled.is_set():
             self._first_failure = failure
@@ -290,12 +300,24 @@ def _bindable(port: int) -> bool:
     return True
 
 
-def _free_port(taken: set[int]) -> int:
-    """A loopback port that nobody listens on. It could be lost before the child binds it: then the child fails and
-    the next start takes another."""
+def _reserve(taken: set[int]) -> tuple[socket.socket, int]:
+    """A loopback port that nobody has, and the socket that keeps it so.
+
+    Two servers that were given one port would both seem to be healthy, and one be asked for the other's model. A socket
+    that is bound and does not listen keeps the port from whoever asks the kernel for any, and on Linux lets a server
+    bind it that sets SO_REUSEADDR, as vLLM's and all of asyncio do. Elsewhere it keeps nothing: it is closed at once.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            held.bind(("127.0.0.1", 0))
+        except OSError:
+            held.close()
+            raise
+        port: int = held.getsockname()[1]
         if port not in taken:
-            return port
+            if sys.platform != "linux":
+                held.close()
+            return held, port
+        held.close()

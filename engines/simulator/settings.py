@@ -8,6 +8,7 @@ llm-d-inference-sim where it has the parameter.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import typing
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     def to_argv(self) -> list[str]:
         """The command line that makes these settings again; only what differs from the defaults."""
         argv: list[str] = []
-        for field in msgspec.structs.fields(self):
+        for field in _fields():
             value, option = getattr(self, field.name), _option(field.name)
             if value == field.default:
                 continue
@@ -162,6 +163,11 @@ def from_mapping(values: Mapping[str, Any]) -> SimulatorSettings:
         raise ValueError(str(error).replace(" - at `$.", " - at `").removesuffix(" - at `$`")) from None
 
 
+@functools.cache  # the types are evaluated anew each time: 2 ms
+def _fields() -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(SimulatorSettings)
+
+
 def _option(name: str) -> str:
     return "--model" if name == "models" else "--" + name.replace("_", "-")
 
@@ -169,7 +175,7 @@ def _option(name: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One option per field, help from the field's own description."""
     hints = typing.get_type_hints(SimulatorSettings, include_extras=True)
-    for field in msgspec.structs.fields(SimulatorSettings):
+    for field in _fields():
         options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
         note = hints[field.name].__metadata__[0].description.replace("%", "%%")
         if field.name == "models":
@@ -190,7 +196,7 @@ def _shown(default: object) -> str:
 
 def from_namespace(namespace: argparse.Namespace) -> SimulatorSettings:
     """Settings from parsed options; options of other names are ignored. Raises ValueError."""
-    names = {field.name for field in msgspec.structs.fields(SimulatorSettings)}
+    names = {field.name for field in _fields()}
     values = {name: value for name, value in vars(namespace).items() if name in names}
     if "failure_kinds" in values:
         values["failure_kinds"] = [kind for kind in values["failure_kinds"].split(",") if kind]

@@ -3,13 +3,17 @@
 Models at zero are woken again and again while some clients give up, and replicas of another are added and taken away
 under load. Every replica is a process that is really started and stopped. The whole takes half an hour on two cores; it
 can be run in parts: `--wakeups 250 --changes 0`, each with a `--seed` of its own. Answers are measured against the
-start of the same moment, so that a busy machine makes both longer. Status 1: a bar is missed.
+start of the same moment. While replicas change, every turn of the gateway's loop is timed, as `loadtests.stall` does;
+bars in time are scaled by the same bare relay, measured before, between and after the parts (it needs wrk). Status 1: a
+bar is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
 import random
 import sys
 import tempfile
@@ -17,7 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from loadtests.stall.stage import StallError, program_of
+from loadtests.path.wrk import WrkError
+from loadtests.stall.stage import StallError, engine, program_of
+from loadtests.stall.yardstick import Yardstick
 from loadtests.wakeups.clients import Answer, ask, leave
 from loadtests.wakeups.figures import Changes, Seen, Wakeups, missed, table
 from loadtests.wakeups.stage import CHANGING, Stage, WakeupsError, woken
@@ -36,10 +42,10 @@ SETTLES_S = 120.0
 class Run:
     """One run over one stage."""
 
-    def __init__(self, stage: Stage, seed: int) -> None:
+    def __init__(self, stage: Stage, seed: int, wakeups: Wakeups, changes: Changes) -> None:
+        """What is seen is added to the last two."""
         self.stage = stage
-        self.wakeups = Wakeups()
-        self.changes = Changes()
+        self.wakeups, self.changes = wakeups, changes
         self._rng = random.Random(seed)
         self._standing: dict[str, dict[str, Any]] = {}
         self._left = 0
@@ -57,10 +63,9 @@ class Run:
 
     async def change(self, count: int) -> None:
         """So many changes of replicas, under load."""
-        if not count:
-            return
         replicas = await self._change_to(0, 2)
         self.changes.count = 0
+        self.changes.holds_ms.clear()
         over = asyncio.Event()
         load = [asyncio.ensure_future(self._ask(over, n < STREAMS)) for n in range(STREAMS + PLAIN)]
         while self.changes.count < count:
@@ -98,6 +103,8 @@ class Run:
 
     async def _change_to(self, before: int, replicas: int) -> int:
         self.stage.configure(replicas)
+        if (board := self.stage.board) is not None:
+            board.reset()
         self.stage.reload()
         deadline_s = time.monotonic() + SETTLES_S
         while True:
@@ -107,6 +114,8 @@ class Run:
             if time.monotonic() > deadline_s:
                 raise WakeupsError(f"{replicas} replicas were wanted, and there are {one}")
             await asyncio.sleep(LOOK_S)
+        if board is not None:
+            self.changes.holds_ms.append(board.longest_cpu_ms)
         self.changes.count += abs(replicas - before)
         return replicas
 
@@ -135,15 +144,30 @@ class Run:
         print(f"\r{what}   ", end="", file=sys.stderr, flush=True)
 
 
-async def run(stage: Stage, options: argparse.Namespace) -> Seen:
-    """Both parts, one after the other."""
+def run(options: argparse.Namespace, work: Path) -> Seen:
+    """Both parts, one after the other, each with a gateway of its own. Raises WakeupsError, StallError and WrkError."""
     began_s = time.monotonic()
-    one = Run(stage, options.seed)
-    await one.wake(options.models, options.wakeups)
-    await one.change(options.changes)
-    left = await asyncio.to_thread(stage.left)
-    print(file=sys.stderr)
-    return Seen(one.wakeups, one.changes, left, stage.starts.failed, time.monotonic() - began_s)
+    program = program_of(options.python)
+    cores = os.sched_getaffinity(0)
+    wakeups, changes = Wakeups(), Changes()
+    left, failed = 0.0, 0
+    with contextlib.ExitStack() as started:
+        backend, url = engine(work / "backend.log", "loadtests.path.backend", cores)
+        started.callback(backend.stop)
+        yardstick = Yardstick(work / "bare.log", url, {max(cores)}, cores - {max(cores)} or cores)
+        started.callback(yardstick.stop)
+        yardstick.read()
+        for part, models in (("wakeups", max(1, options.models)), ("changes", 0)):
+            if not getattr(options, part):
+                continue
+            with Stage(work / part, program, models, options.startup, watched=not models) as stage:
+                one = Run(stage, options.seed, wakeups, changes)
+                asyncio.run(one.wake(models, options.wakeups) if models else one.change(options.changes))
+                left += stage.left()
+                failed += stage.starts.failed
+            print(file=sys.stderr)
+            yardstick.read()
+    return Seen(wakeups, changes, left, failed, time.monotonic() - began_s, yardstick.readings_us)
 
 
 def main() -> int:
@@ -159,9 +183,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="wakeups-") as work:
-            with Stage(Path(work), program_of(options.python), max(1, options.models), options.startup) as stage:
-                seen = asyncio.run(run(stage, options))
-    except (WakeupsError, StallError) as error:
+            seen = run(options, Path(work))
+    except (WakeupsError, StallError, WrkError) as error:
         print(error, file=sys.stderr)
         return 2
     print(table(seen), end="")

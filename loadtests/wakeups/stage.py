@@ -16,6 +16,8 @@ from loadtests.chaos.stage import summed
 from loadtests.chaos.streams import Stream
 from loadtests.peers.commands import API_KEY
 from loadtests.processes.launched import free_port
+from loadtests.stall import hook
+from loadtests.stall.hook import Board
 from loadtests.wakeups.starts import Starts
 
 READY_S = 60.0
@@ -37,7 +39,10 @@ def woken(number: int) -> str:
 class Stage:
     """A context manager: the gateway runs inside it."""
 
-    def __init__(self, work: Path, program: str, models: int, startup_s: float) -> None:
+    def __init__(self, work: Path, program: str, models: int, startup_s: float, *, watched: bool = False) -> None:
+        """`watched`: every turn of its loop is timed, which keeps a core busy."""
+        work.mkdir(exist_ok=True)
+        self.board = Board(work / "board") if watched else None
         self.port = free_port()
         self.starts = Starts(time.monotonic)
         self._program = program
@@ -50,7 +55,11 @@ class Stage:
 
     def __enter__(self) -> Stage:
         self.configure(0)
-        argv = [self._program, "serve", "--config", str(self._config), "--port", str(self.port)]
+        program = [self._program]
+        if self.board is not None:  # as `loadtests.stall.stage.Watched` does
+            shebang = Path(self._program).read_text(errors="replace").splitlines()[0].removeprefix("#!").strip()
+            program = [shebang, "-P", hook.__file__, str(self._config.with_name("board")), self._program]
+        argv = [*program, "serve", "--config", str(self._config), "--port", str(self.port)]
         with (self._config.parent / "access.log").open("wb") as access:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=access, stderr=self._log.write, start_new_session=True

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 from dataclasses import replace
@@ -116,6 +117,21 @@ async def test_a_replica_that_dies_comes_back_under_its_name_and_url(bench: Work
     assert await ask(again.url) == b""
 
 
+async def test_where_no_descriptor_tells_of_a_childs_end_a_thread_does(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    launcher = bench.launcher()
+    await launcher.scale_to(1)
+    first, _ = await bench.until(LaunchState.READY)
+    assert await ask(first.url, "/die") == b""
+    _, reason = await bench.until(LaunchState.BACKOFF)
+    assert reason.startswith("fake-0 exited with code 3; its log ")
+    await bench.until(LaunchState.READY)
+    await launcher.scale_to(0)
+    assert bench.seen()[-1] == ("fake-0", LaunchState.STOPPED)
+
+
 async def test_a_log_that_cannot_be_trimmed_does_not_end_the_replica(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,11 +179,11 @@ async def test_a_disk_that_stands_still_holds_neither_the_loop_nor_the_stop(
 async def test_a_start_without_a_free_descriptor_is_tried_again(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none_left(_: set[int]) -> int:
+    def none_left(_: set[int]) -> tuple[socket.socket, int]:
         monkeypatch.undo()
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(launched, "_free_port", none_left)
+    monkeypatch.setattr(launched, "_reserve", none_left)
     launcher = bench.launcher()
     await launcher.scale_to(1)
     _, reason = await bench.until(LaunchState.BACKOFF)
@@ -207,6 +223,19 @@ async def test_a_taken_port_is_given_up_for_another(bench: Workbench) -> None:
         again, _ = await bench.until(LaunchState.READY)
     assert again.id == first.id
     assert again.url != first.url
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port cannot be both kept and given away")
+async def test_the_port_of_a_server_that_has_not_bound_it_yet_is_nobody_elses(bench: Workbench) -> None:
+    launcher = bench.launcher("deaf")
+    await launcher.scale_to(1)
+    starting, _ = await bench.until(LaunchState.STARTING)
+    where = "127.0.0.1", int(starting.url.rpartition(":")[2])
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(where)
+    await launcher.scale_to(0)
+    with socket.socket() as other:
+        other.bind(where)
 
 
 async def test_stop_kills_the_whole_group_of_a_child_that_leaves_a_stubborn_worker(bench: Workbench) -> None:
