@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import Failure
+from gateway.fleet.steps import own_turn
 
 LIST: Final = "/admin/v1/replicas"
 _encode: Final = msgspec.json.Encoder().encode
@@ -48,7 +48,7 @@ def replica_routes(gateway: Replicas) -> Sequence[tuple[str, str, Callable[[Requ
         told: list[bytes] = []
         for statuses in gateway.replicas():
             told += map(_encode, statuses)
-            await asyncio.sleep(0)  # there may be 19,200, and requests are served meanwhile
+            await own_turn()  # there may be 19,200, and requests are served meanwhile
         return Response(b'{"object":"list","data":[%b]}' % b",".join(told), media_type="application/json")
 
     def found(name: str) -> ReplicaStatus:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
@@ -10,6 +9,7 @@ import structlog
 
 from gateway.control.budgets import Budgets
 from gateway.control.links import Links
+from gateway.fleet.steps import own_turn
 from gateway.telemetry.exposition import render_lines
 from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot
 from gateway.workers.messages import AskCounters, Counters, SeriesCounted
@@ -66,4 +66,4 @@ class CounterBoard:
             log.warning("stale_counters", workers=sorted(late))
         for chunk in self._render(self._accumulator.total(self._own.snapshot()), (os.getpid(), *self._links.pids)):
             yield chunk
-            await asyncio.sleep(0)  # streams share this loop; all the text at once would hold them up for milliseconds
+            await own_turn()  # streams share this loop; all the text at once would hold them up for milliseconds

@@ -22,7 +22,8 @@ from engines.launch.launcher import Launcher
 from engines.model import Deadlines
 from engines.pool import Pool
 from engines.port import Replica, Spawn
-from gateway.fleet.arms import all_of
+from gateway.fleet.arms import targets_of
+from gateway.fleet.steps import own_turn
 from gateway.settings import Settings
 
 SCALED_POLL_S = 0.25
@@ -46,7 +47,7 @@ class Launches:
         """Start, restart and stop what the configuration asks for. Does not wait for readiness."""
         wanted: dict[str, LaunchPlan] = {}
         served = _served_names(settings)
-        await asyncio.sleep(0)
+        await own_turn()
         for name, section in settings.engines.items():
             plan = section.launch_plan(served.get(name) or ["default"], os.environ)
             if plan is not None:
@@ -145,7 +146,6 @@ def _served_names(settings: Settings) -> dict[str, list[str]]:
     """By engine, every name under which some target asks it for its model."""
     names: dict[str, dict[str, None]] = {}
     for model in settings.models.values():
-        for arm in all_of(model):
-            for target in arm.targets:
-                names.setdefault(target.engine, {})[target.model] = None
+        for target in targets_of(model):
+            names.setdefault(target.engine, {})[target.model] = None
     return {engine: list(found) for engine, found in names.items()}

@@ -42,6 +42,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.asking import explained
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
+from gateway.fleet.steps import own_turn
 from gateway.identity import Keyring
 from gateway.peers.joined import Peering
 from gateway.responses.homes import Homes
@@ -310,11 +311,11 @@ class Plane:
         # A turn each: one takes up to a millisecond at 300 models, and streams may share the loop.
         first = self.experiments.use, self.releases.take, self.feedback.use, self._evaluate
         for use in (*first, self._tokens.use, self._discovery.use):
-            await asyncio.sleep(0)
+            await own_turn()
             use(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self.launches.apply(settings)
-        await asyncio.sleep(0)
+        await own_turn()
         self.peering.use(settings)
         await self.scaling.use(settings)
 

@@ -2,6 +2,7 @@
 
 Building is written as a generator that yields between steps of well under a millisecond; `in_slices` runs as many of
 them as fit into a slice and then lets the loop turn. So no turn of the loop is held longer than a slice and one step.
+Nor do the pieces of several who work at the same time add up: each waits for a turn that is its own (`own_turn`).
 
 The garbage collector is made to keep to that too. Left alone it would wait for its threshold and then look through all
 that a large change has built, 11 ms at a time for 19,200 replicas (measured): so each slice has its own objects looked
@@ -12,14 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from gateway import clock
 
-SLICE_S: Final = 0.0005
-_YOUNG: Final = 1_000
-"""Objects that a slice may leave unseen; to look through them takes 0.1 ms."""
+SLICE_S: Final = 0.0004
+_YOUNG: Final = 500
+"""Objects that slices may leave unseen: what one more slice adds must not bring the collector's own pass, in it."""
 _PASSES: Final = 2
 _LARGE: Final = 8
 """Collections that make a change a large one: it built more than 8,000 objects."""
@@ -27,10 +30,66 @@ _LARGE: Final = 8
 _FREED_AT_ONCE: Final = 256
 
 
+class _Line:
+    """Who waits for a turn of one loop."""
+
+    __slots__ = ("_loop", "_taken", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._taken = False
+        """Whether this turn, or the next that was given away, is somebody's."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def join(self) -> asyncio.Future[None] | None:
+        """What to wait for; None: this turn is the caller's."""
+        if self._taken:
+            waiting = self._loop.create_future()
+            self._waiting.append(waiting)
+            return waiting
+        self._taken = True
+        self._loop.call_soon(self._give)
+        return None
+
+    def _give(self) -> None:
+        """Give the next turn to whoever has waited for longest."""
+        while self._waiting:
+            first = self._waiting.popleft()
+            if not first.done():  # who was cancelled needs none
+                first.set_result(None)
+                self._loop.call_soon(self._give)  # behind who was given it, in the same turn
+                return
+        self._taken = False
+
+
+_lines: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Line]] = WeakKeyDictionary()
+
+
+async def own_turn() -> None:
+    """Return in another turn of the loop, in which nobody else returns from here; those who wait come in their order.
+
+    Each piece of work that nobody waits for at once, and that takes a good part of a millisecond, is done behind it.
+    """
+    await asyncio.sleep(0)
+    await _this_turn()
+
+
+async def _this_turn() -> None:
+    """Return at once where this turn is nobody's."""
+    loop = asyncio.get_running_loop()
+    line = _lines.get(loop)
+    if line is None:
+        line = _lines[loop] = _Line(loop)
+    waiting = line.join()
+    if waiting is not None:
+        await waiting
+
+
 async def in_slices(steps: Iterator[None], slice_s: float = SLICE_S) -> None:
-    """Run all steps, letting the loop turn after each `slice_s` seconds. Raises what a step raises."""
+    """Run all steps, each `slice_s` seconds of them in a turn of their own. Raises what a step raises."""
+    await _this_turn()
     for _ in slices(steps, slice_s):
-        await asyncio.sleep(0)
+        await own_turn()
 
 
 def slices(steps: Iterator[None], slice_s: float = SLICE_S) -> Iterator[None]:

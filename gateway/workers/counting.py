@@ -6,9 +6,9 @@ loop for 5 ms.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
+from gateway.fleet.steps import own_turn
 from gateway.telemetry.metrics import Metrics, Series
 from gateway.workers.messages import Counters, SeriesCounted, ToPlane
 
@@ -44,7 +44,7 @@ class Counting:
             if changed and self._tell(SeriesCounted(changed)):
                 for series in changed:
                     self._told[series.key] = series
-            await asyncio.sleep(0)
+            await own_turn()
 
     async def _others(self) -> Counters:
         reading = self._metrics.read_others()
@@ -53,4 +53,4 @@ class Counting:
                 next(reading)
             except StopIteration as end:
                 return Counters(*end.value)
-            await asyncio.sleep(0)
+            await own_turn()

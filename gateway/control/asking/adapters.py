@@ -114,6 +114,8 @@ class AdapterLoading:
         self._unloaded: dict[ReplicaKey, frozenset[str]] = {}
         """What was unloaded, until metrics that are a little old name it no more."""
         self._served: dict[str, _Served] = {}
+        self._having: tuple[object, frozenset[str]] = None, frozenset()
+        """The engines of the configuration in use that have adapters, beside their sections."""
         self._loop = asyncio.get_running_loop()
 
     # -- who holds what ------------------------------------------------------------------------------------------------
@@ -148,7 +150,10 @@ class AdapterLoading:
 
     def _with_adapters(self) -> dict[str, Engine]:
         sections = self._settings().engines
-        return {name: engine for name, engine in self._engines() if name in sections and sections[name].adapter_paths}
+        if self._having[0] is not sections:
+            self._having = sections, frozenset([name for name, section in sections.items() if section.adapter_paths])
+        having = self._having[1]
+        return {name: engine for name, engine in self._engines() if name in having} if having else {}
 
     async def _ask(self, engine: Engine, key: ReplicaKey) -> None:
         changed = self._changed.get(key, 0)

@@ -15,6 +15,7 @@ from gateway.control.asking.kv_events import KvEvents
 from gateway.control.asking.loads import EngineLoads
 from gateway.control.asking.model_cards import ModelCards
 from gateway.control.asking.targets import TargetCheck
+from gateway.fleet.steps import in_slices
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
@@ -78,8 +79,7 @@ class Asking:
     async def use(self, settings: Settings) -> None:
         """These settings are in use from now on, by engines too."""
         self.cards.forget()
-        await asyncio.sleep(0)  # a turn each: streams may share the loop
-        self.targets.use(settings)
+        await in_slices(self.targets.use(settings))
 
     def start(self) -> None:
         """Begin its loops."""

@@ -9,7 +9,7 @@ configuration.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from engines.errors import EngineError
@@ -18,12 +18,15 @@ from engines.port import Engine
 from gateway import clock
 from gateway.control.pacing import paced
 from gateway.fleet.arms import arms_of
-from gateway.settings import Settings
+from gateway.fleet.steps import at_once, in_slices
+from gateway.settings import Model, Settings, Target
 from gateway.workers.messages import ModelCard, ModelsKnown
 from routing.replicas.replica import ReplicaKey
 
 AGAIN_S: Final = 60.0
 """One free request to each engine so often."""
+_AT_ONCE: Final = 16
+"""Models to a step."""
 
 
 class ModelCards:
@@ -54,7 +57,9 @@ class ModelCards:
     def current(self) -> ModelsKnown:
         """What a worker that comes is told: before engines were asked, when each model was configured."""
         if not self.known.cards:
-            self.known = ModelsKnown(self._cards())
+            cards: list[ModelCard] = []
+            at_once(self._cards(cards))
+            self.known = ModelsKnown(cards)
         return self.known
 
     def forget(self) -> None:
@@ -74,7 +79,8 @@ class ModelCards:
         late_s = self._now() - AGAIN_S
         late = [name for name in listing if self._asked_s.get(name, late_s) <= late_s]
         await paced(functools.partial(self._ask, name, listing[name], down) for name in late)
-        cards = self._cards()
+        cards: list[ModelCard] = []
+        await in_slices(self._cards(cards))
         if cards != self.known.cards:
             self.known = ModelsKnown(cards)
             self._tell(self.known)
@@ -89,16 +95,23 @@ class ModelCards:
             return  # what it said before stands; probes say whether it is well
         self.heard(name, {} if listed is None else listed)
 
-    def _cards(self) -> list[ModelCard]:
-        cards = []
+    def _cards(self, into: list[ModelCard]) -> Iterator[None]:
+        """One for each model, in steps: there may be 1,000."""
         models, now = self._settings().models, int(self._wall())
-        self._since = {name: self._since.get(name, now) for name in models}
-        for name, model in models.items():
-            targets = [target for arm in arms_of(model).values() for target in arm.targets]
-            said = [found for one in targets if (found := self._lists.get(one.engine, {}).get(one.model)) is not None]
-            created = next((one.created for one in said if one.created), self._since[name])
+        since = self._since = {name: self._since.get(name, now) for name in models}
+        for at, (name, model) in enumerate(models.items(), 1):
+            said = [found for one in _answering(model) if (found := self._lists.get(one.engine, {}).get(one.model))]
+            created = next((one.created for one in said if one.created), since[name])
             owned_by = next((one.owned_by for one in said if one.owned_by), "")
             # What keeps to the shortest fits wherever it is sent.
             length = min((one.max_model_len for one in said if one.max_model_len), default=0)
-            cards.append(ModelCard(name, created, owned_by, length))
-        return cards
+            into.append(ModelCard(name, created, owned_by, length))
+            if at % _AT_ONCE == 0:
+                yield
+
+
+def _answering(model: Model) -> Iterator[Target]:
+    """The targets that answer its clients, in whatever arm."""
+    if model.experiment is None:
+        return iter(model.targets)
+    return (target for arm in arms_of(model).values() for target in arm.targets)

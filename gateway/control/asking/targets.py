@@ -8,10 +8,10 @@ Those without a free list are not asked, and one whose answer is no list is take
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -20,7 +20,8 @@ from engines.model_list import ListedModel
 from engines.port import Engine
 from gateway.control.pacing import paced
 from gateway.fleet.arms import targets_of
-from gateway.settings import Settings
+from gateway.fleet.steps import in_slices
+from gateway.settings import Model, Settings
 from gateway.wildcard_names import is_wildcard
 from routing.replicas.replica import ReplicaKey
 
@@ -30,6 +31,9 @@ MOST_ASKED: Final = 40
 """Replicas of one engine: as many as the first screen has rows. Those of an engine are seldom of two minds."""
 MOST_NAMES: Final = 20
 MOST_LETTERS: Final = 128
+_AT_ONCE: Final = 16
+"""Models to a step."""
+_FREED_AT_ONCE: Final = 256
 
 log = structlog.get_logger()
 
@@ -70,18 +74,25 @@ class TargetCheck:
         self.said: dict[ReplicaKey, Said] = {}
         """What came of it: of those that were asked."""
 
-    def use(self, settings: Settings) -> None:
-        """These settings are in use now: compare all of their targets anew."""
-        self._open, self.said = {}, {}
-        adapters = {name: section.adapter_paths for name, section in settings.engines.items()}
-        for name, model in settings.models.items():
-            if is_wildcard(name):
-                continue
-            for engine, upstream in sorted({(target.engine, target.model) for target in targets_of(model)}):
-                if upstream in adapters[engine]:
+    def use(self, settings: Settings) -> Iterator[None]:
+        """These settings are in use now: compare all of their targets anew. In steps."""
+        opened: dict[str, _Question] = {}
+        for at, (name, model) in enumerate(settings.models.items(), 1):
+            for engine, upstream in [] if is_wildcard(name) else _asked_by(model):
+                if upstream in settings.engines[engine].adapter_paths:
                     continue  # it comes and goes (`gateway.control.asking.adapters`)
-                question = self._open.setdefault(engine, _Question())
+                question = opened.setdefault(engine, _Question())
                 question.models.setdefault(upstream, []).append(name)
+            if at % _AT_ONCE == 0:
+                yield
+        asked, said = self._open, self.said
+        self._open, self.said = opened, {}
+        yield
+        for old in asked, said:  # of 12,000 that were asked, to let go at once would take 4 ms
+            while old:
+                for _ in range(min(len(old), _FREED_AT_ONCE)):
+                    old.popitem()
+                yield
 
     async def look(self, down: Collection[ReplicaKey]) -> None:
         """Ask the replicas that have not answered yet and are not `down`: each is an engine of its own."""
@@ -90,11 +101,29 @@ class TargetCheck:
         watched = dict(self._watched())
         for name in self._open.keys() - watched.keys():  # launched ones serve under the names that targets ask for
             del self._open[name]
-        looks = [_Look(name, watched[name], question, down) for name, question in self._open.items()]
-        await paced(functools.partial(self._ask, look, replica) for look in looks for replica in look.asked)
+        looks: list[_Look] = []
+        await paced(self._questions(dict(self._open), watched, down, looks))
+        await in_slices(self._conclusions(looks))
+
+    def _questions(
+        self,
+        asked: Mapping[str, _Question],
+        watched: Mapping[str, Engine],
+        down: Collection[ReplicaKey],
+        looks: list[_Look],
+    ) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+        """One for each replica that is to answer; the looks that they belong to are added to `looks`."""
+        for name, question in asked.items():
+            look = _Look(name, watched[name], question, down)
+            looks.append(look)
+            for replica in look.asked:
+                yield functools.partial(self._ask, look, replica)
+
+    def _conclusions(self, looks: Iterable[_Look]) -> Iterator[None]:
         for look in looks:
             if self._open.get(look.name) is look.question:  # else there are other settings by now
                 self._conclude(look)
+            yield
 
     async def _ask(self, look: _Look, replica: str) -> None:
         key, question = (look.name, replica), look.question
@@ -141,6 +170,11 @@ class TargetCheck:
         question.tries += any(replica not in question.answered for replica in look.asked)
         if question.tries >= MOST_TRIES or question.answered.issuperset(look.all):
             del self._open[look.name]
+
+
+def _asked_by(model: Model) -> list[tuple[str, str]]:
+    """The engines that its targets name, each with the model that it is asked for there."""
+    return sorted({(target.engine, target.model) for target in targets_of(model)})
 
 
 class _Look:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.asking.targets import Said
+from gateway.fleet.steps import own_turn
 from routing.replicas.replica import ReplicaKey
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def found_in_steps(
             if one.state == UNREACHABLE:
                 board.told((one.engine, one.replica), one.why)
         found += here
-        await asyncio.sleep(0)
+        await own_turn()
     return found
 
 

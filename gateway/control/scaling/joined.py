@@ -4,7 +4,6 @@ the loop over all of them, and what is kept of its decisions.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.control.scaling.advised import AdvisedScaling
@@ -20,6 +19,7 @@ from gateway.control.scaling.fixed import FixedScaling
 from gateway.control.scaling.launched import LaunchScaling
 from gateway.control.scaling.sleeping import EVERY_S as SLEEP_EVERY_S
 from gateway.control.scaling.sleeping import SleepScaling
+from gateway.fleet.steps import own_turn
 from gateway.telemetry.metrics.families.replicas import REPLICAS_WANTED
 from gateway.telemetry.metrics.families.scaling import REPLICA_SLEEPS
 from gateway.workers.demand import EngineStarts
@@ -92,7 +92,7 @@ class Scaling:
             self._fixed.use,
             self.autoscaling.use,
         ):
-            await asyncio.sleep(0)  # a turn each: streams may share the loop
+            await own_turn()  # each: streams may share the loop
             use(settings)
 
     def start(self) -> None:

@@ -8,10 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.fleet.steps import at_once, in_slices, slices
+from gateway.fleet.steps import at_once, in_slices, own_turn, slices
 from gateway.serve import settle_memory
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def no_passes() -> Iterator[None]:
+    """A pass of the collector would have a turn of its own."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def steps(count: int, done: list[int], fails_at: int = -1) -> Iterator[None]:
@@ -22,6 +30,7 @@ def steps(count: int, done: list[int], fails_at: int = -1) -> Iterator[None]:
         yield
 
 
+@pytest.mark.usefixtures("no_passes")
 async def test_others_run_between_slices() -> None:
     done: list[int] = []
     seen: list[int] = []
@@ -39,6 +48,49 @@ async def test_what_fits_into_a_slice_is_one_turn() -> None:
     await asyncio.sleep(0)
     assert working.done()
     assert done == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("no_passes")
+async def test_who_works_in_steps_at_the_same_time_has_turns_of_its_own() -> None:
+    turns: list[list[str]] = [[]]
+
+    def working(name: str) -> Iterator[None]:
+        for _ in range(4):
+            turns[-1].append(name)
+            yield
+
+    works = asyncio.gather(*(in_slices(working(name), slice_s=0.0) for name in "abc"))
+    while not works.done():
+        await asyncio.sleep(0)
+        turns.append([])
+    assert [piece for turn in turns for piece in turn] == list("abcabcabcabc")
+    assert max(map(len, turns)) == 1
+
+
+async def test_whoever_is_alone_has_every_turn() -> None:
+    turn, seen = 0, list[int]()
+
+    async def working() -> None:
+        for _ in range(4):
+            await own_turn()
+            seen.append(turn)
+
+    work = asyncio.ensure_future(working())
+    while not work.done():
+        await asyncio.sleep(0)
+        turn += 1
+    assert seen == [1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("no_passes")
+async def test_who_is_cancelled_while_it_waits_holds_nobody_up() -> None:
+    done: list[int] = []
+    first, second, third = (asyncio.ensure_future(in_slices(steps(2, done), slice_s=0.0)) for _ in range(3))
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(first, third)
+    assert (done, second.cancelled()) == ([0, 0, 1, 1], True)
+    await asyncio.wait_for(own_turn(), 60.0)
 
 
 async def test_a_step_that_fails_ends_them_with_what_it_raised() -> None:

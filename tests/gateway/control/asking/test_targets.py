@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engines.errors import ConnectFailed
 from engines.model_list import ListedModel, models_in
 from gateway.control.asking.targets import MOST_ASKED, MOST_LETTERS, MOST_NAMES, MOST_TRIES, TargetCheck
+from gateway.fleet.steps import at_once
 from gateway.settings import load_settings
 from tests.gateway.flights import FakeEngine
 from tests.scenario.gateway import one_model, running_gateway
@@ -49,7 +50,7 @@ class Listing(FakeEngine):
 
 def check_of(engine: FakeEngine) -> TargetCheck:
     check = TargetCheck(lambda: [("e", engine)])
-    check.use(load_settings(FILE, {}).settings)
+    at_once(check.use(load_settings(FILE, {}).settings))
     return check
 
 
@@ -69,7 +70,7 @@ async def test_a_name_that_the_engine_lacks_is_told_once_with_those_it_has() -> 
     assert (line["model"], line["targets_of"]) == ("lama", ["b", "c"])
     assert (line["engine_has"], line["engine_has_models"]) == (["llama", "llama-lora"], 2)
     assert engine.asked == ["0", "1"]
-    check.use(load_settings(FILE, {}).settings)
+    at_once(check.use(load_settings(FILE, {}).settings))
     assert len(await said(check)) == 1
 
 
@@ -122,7 +123,7 @@ async def test_one_replica_does_not_speak_for_another_and_the_first_says_what_mo
     heard: list[tuple[str, list[str]]] = []
     engine = Two(())
     check = TargetCheck(lambda: [("e", engine)], lambda name, listed: heard.append((name, list(listed))))
-    check.use(load_settings(FILE, {}).settings)
+    at_once(check.use(load_settings(FILE, {}).settings))
     lines = await said(check, 1)
     assert [(line["replica"], line["model"], line["lacked_by"]) for line in lines] == [
         ("1", "llama", 1),
