@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from math import ceil
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -114,6 +115,15 @@ def told(
     return status, dialect.error_body(ApiError(sentence(words), kind, code), request_id.decode())
 
 
+_NO_SUCH_MODEL: Final = frozenset({"model_not_found", "DeploymentNotFound", "model_not_available"})
+"""OpenAI's code, Azure's and Together's; the message of the second names nothing."""
+
+
+def _names(said: str, model: str) -> bool:
+    """Whether a message names the model: an id may hold the letters of a short one (`o1`) by chance."""
+    return re.search(rf"(?<![A-Za-z0-9]){re.escape(model)}(?![A-Za-z0-9])", said) is not None
+
+
 def outcome_of_not_found(body: bytes, model: str) -> Outcome:
     """Whose a 404 or 405 is, asked for upstream model `model`.
 
@@ -127,8 +137,8 @@ def outcome_of_not_found(body: bytes, model: str) -> Outcome:
     error = answer.get("error") if isinstance(answer, dict) else None
     if not isinstance(error, dict):
         return Outcome.UNSPOKEN
-    said = error.get("message")
-    if error.get("code") == "model_not_found" or (isinstance(said, str) and model in said):
+    code, said = error.get("code"), error.get("message")
+    if (isinstance(code, str) and code in _NO_SUCH_MODEL) or (isinstance(said, str) and _names(said, model)):
         return Outcome.UNKNOWN_MODEL
     return Outcome.ANSWERED
 
