@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.body.held import HeldPrompts
     from gateway.errand import Begins
     from gateway.http.request import Request
-    from gateway.workers.messages import AdaptersHeld
+    from gateway.workers.exchange.messages import AdaptersHeld
     from routing.route import ModelRoute
 
 TELLS_S: Final = 1.0
@@ -37,7 +37,7 @@ AGAIN_S: Final = 5.0
 
 
 class Plane(Protocol):
-    """The control plane: `gateway.workers.others.Others`."""
+    """The control plane: `gateway.workers.exchange.others.Others`."""
 
     def used(self, adapters: list[Adapter]) -> None:
         """Tell it of adapters that requests have come for."""

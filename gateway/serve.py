@@ -22,12 +22,12 @@ from gateway import clock
 from gateway.control.configuration.source import Begun, Source
 from gateway.control.plane import Plane
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
+from gateway.links.link import LocalLink
 from gateway.process.side_ports import SidePorts
 from gateway.process.stopping import Stopping, stop
 from gateway.process.supervisor import Supervisor
 from gateway.store.messages import Start
 from gateway.store.writing.process import StoreProcess, StoreRefused
-from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ COMMENT: Final = b"waiting for a replica"
 
 
 class Wakes(Protocol):
-    """Who starts what does not run: `gateway.workers.wakes.Wakes`."""
+    """Who starts what does not run: `gateway.workers.exchange.wakes.Wakes`."""
 
     def ask(self, engines: Sequence[str], now: float) -> float:
         """Wake these; returns in how many seconds the first of them should serve."""

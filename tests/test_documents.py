@@ -76,7 +76,16 @@ def test_documents_are_found_and_something_is_read_in_them() -> None:
     assert not there(gateway, "http/no_such.py")
 
 
-PACKAGE_PAGES = ["gateway", "engines", "routing", "loadtests", "gateway/store", "gateway/telemetry", "gateway/virtual"]
+PACKAGE_PAGES = [
+    "gateway",
+    "engines",
+    "routing",
+    "loadtests",
+    "gateway/store",
+    "gateway/telemetry",
+    "gateway/virtual",
+    "gateway/workers",
+]
 """Packages with a page for who changes them."""
 
 

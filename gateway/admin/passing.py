@@ -13,7 +13,7 @@ import structlog
 
 from gateway.api.failures import answer as failure_answer
 from gateway.errors import Failure
-from gateway.workers.messages import AdminAnswer, AdminRequest
+from gateway.workers.exchange.messages import AdminAnswer, AdminRequest
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 

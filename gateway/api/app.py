@@ -24,11 +24,11 @@ from gateway.api.failures import HANDLERS
 from gateway.api.surface import Served
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
+from gateway.links.questions import LinkError
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
 from gateway.wildcard_names import hint, is_wildcard, wildcard_of
-from gateway.workers.messages import AdminAnswer, AdminRequest, ModelCard
-from gateway.workers.questions import LinkError
+from gateway.workers.exchange.messages import AdminAnswer, AdminRequest, ModelCard
 
 UNKNOWN = ModelCard("", 0, "penstock", 0)
 """Of a model of which the control plane has said nothing yet."""

@@ -12,7 +12,7 @@ from gateway.control.links import Links
 from gateway.fleet.steps import own_turn
 from gateway.telemetry.exposition import render_lines
 from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot
-from gateway.workers.messages import AskCounters, Counters, SeriesCounted
+from gateway.workers.exchange.messages import AskCounters, Counters, SeriesCounted
 
 COUNTERS_TIMEOUT_S = 2.0
 

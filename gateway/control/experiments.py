@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.experiments.seen import counted
 from gateway.fleet.bundles import plans_of
 from gateway.telemetry.metrics.families.experiments import EXPERIMENT_EVENTS, EXPERIMENT_REQUESTS, EXPERIMENT_WEIGHT
-from gateway.workers.messages import ArmShares, Observed
+from gateway.workers.exchange.messages import ArmShares, Observed
 from routing.gate.observation import ATTEMPT_FAILED, ERROR, LENGTH_STOP, REFUSED
 
 if TYPE_CHECKING:

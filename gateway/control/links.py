@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from gateway.workers.link import Link
-from gateway.workers.messages import ToWorker
-from gateway.workers.questions import Answer, LinkError, LinkLost
+from gateway.links.link import Link
+from gateway.links.questions import Answer, LinkError, LinkLost
+from gateway.workers.exchange.messages import ToWorker
 
 
 class Links:

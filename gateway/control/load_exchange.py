@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from gateway.control.links import Links
-from gateway.workers.messages import Load, RemoteLoad, ReplicaLoad
+from gateway.workers.exchange.messages import Load, RemoteLoad, ReplicaLoad
 
 EVERY_S = 0.02
 """As often as workers tell each other what they sent where. Where prompts are shared, at 90 % of saturation, 4 workers

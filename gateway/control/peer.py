@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from gateway.admin.passing import passed
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
-from gateway.workers.demand import Woken
-from gateway.workers.messages import (
+from gateway.workers.exchange.demand import Woken
+from gateway.workers.exchange.messages import (
     AdapterAnswer,
     AdaptersUsed,
     AdminRequest,
@@ -29,7 +29,7 @@ from gateway.workers.messages import (
 
 if TYPE_CHECKING:
     from gateway.control.plane import Plane
-    from gateway.workers.messages import ToPlane, ToWorker
+    from gateway.workers.exchange.messages import ToPlane, ToWorker
 
 
 class FromWorker:

@@ -44,6 +44,7 @@ from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.fleet.steps import own_turn
 from gateway.identity import Keyring
+from gateway.links.link import Link
 from gateway.peers.joined import Peering
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
@@ -51,8 +52,7 @@ from gateway.store.evaluations.evaluator import evaluators_of
 from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.workers.link import Link
-from gateway.workers.messages import (
+from gateway.workers.exchange.messages import (
     Configure,
     Drain,
     Drained,

@@ -18,7 +18,7 @@ from gateway.accounts.settlement import UNTOLD
 from gateway.errors import TABLE
 from gateway.experiments.seen import Seen
 from gateway.telemetry.metrics.families.experiments import OBSERVATIONS_LOST
-from gateway.workers.messages import Observed
+from gateway.workers.exchange.messages import Observed
 from routing.failing.outcome import Outcome
 from routing.gate.observation import ATTEMPT_FAILED, ERROR, LENGTH_STOP, REFUSED, Completed, Observation, Settled
 

@@ -42,7 +42,7 @@ _decode: Final = msgspec.msgpack.Decoder(
 
 
 class Seen:
-    """Some observations, in the order in which they came; `gateway.workers.link` knows how they travel."""
+    """Some observations, in the order in which they came; `gateway.links.link` knows how they travel."""
 
     __slots__ = ("observations",)
 

@@ -44,7 +44,7 @@ from routing.waiting.admission import DEFAULT_ADMISSION, Admission
 if TYPE_CHECKING:
     from gateway.settings import Model, Settings, Target
     from gateway.telemetry.metrics import Metrics
-    from gateway.workers.messages import LoadReport
+    from gateway.workers.exchange.messages import LoadReport
 
 RemoteLoad = tuple[int, int, int]
 """Tokens, those of them that are to be prefilled, and requests."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.peers.answer import EngineLoad, LoadAnswer
-from gateway.workers.demand import EngineDemand
+from gateway.workers.exchange.demand import EngineDemand
 
 COUNTS_S: Final = 15.0
 """One that stops answering may still stream: its requests are not over. After that they are cut, or told elsewhere."""

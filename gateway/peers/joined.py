@@ -11,7 +11,7 @@ from gateway.peers.asking import EVERY_S, AskPeers
 from gateway.peers.board import PeerBoard
 from gateway.peers.http import HttpAsk
 from gateway.peers.own import OwnLoad
-from gateway.workers.demand import EngineDemand
+from gateway.workers.exchange.demand import EngineDemand
 
 if TYPE_CHECKING:
     from gateway.control.asking.loads import Figures

@@ -18,7 +18,7 @@ from gateway.control.links import Links
 from gateway.control.scaling.demand import ask_whole_demand, known_mean
 from gateway.peers.answer import EngineLoad, LoadAnswer, ModelLoad
 from gateway.settings import Settings
-from gateway.workers.demand import AskDemand, Demand, EngineDemand, ModelDemand
+from gateway.workers.exchange.demand import AskDemand, Demand, EngineDemand, ModelDemand
 from routing.autoscale.prediction import first_token_ms
 
 FRESH_S: Final = 0.5

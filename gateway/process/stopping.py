@@ -6,7 +6,7 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Final
 
-from gateway.workers.messages import Drain, Drained
+from gateway.workers.exchange.messages import Drain, Drained
 
 if TYPE_CHECKING:
     from gateway.control.plane import Plane

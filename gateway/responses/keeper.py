@@ -9,7 +9,7 @@ from gateway.responses.homes import MOST_ID, Home, Homes
 
 
 class Others(Protocol):
-    """The other workers, by way of the control plane: `gateway.workers.others.Others`."""
+    """The other workers, by way of the control plane: `gateway.workers.exchange.others.Others`."""
 
     def kept(self, home: Home) -> None:
         """Tell them of a new one."""

@@ -1,4 +1,4 @@
-"""What workers, the control plane and the writer of records say to each other, over links (`gateway.workers.link`)."""
+"""What workers, the control plane and the writer of records say to each other, over links (`gateway.links.link`)."""
 
 from __future__ import annotations
 

@@ -3,6 +3,5 @@
 With one worker both live in one process and one event loop, joined by a `LocalLink`; with several, each worker is a
 process joined by a socket pair. The messages are the same.
 
-I want to ... tell workers something new / edit: messages.py, then from_plane.py (what a worker does) and
-control/peer.py (what the control plane does) / test: tests/gateway/workers.
+README.md says where what is.
 """

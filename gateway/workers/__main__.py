@@ -12,14 +12,14 @@ import sys
 from collections.abc import Awaitable
 
 from gateway.http.listen import CannotListen, server_certificate
+from gateway.links.link import PipeLink
 from gateway.process.event_loop import new_event_loop
 from gateway.process.supervisor import Supervisor
 from gateway.serve import settle_memory
 from gateway.telemetry import logs
 from gateway.telemetry.metrics.families.loops import LOOP_RESTARTS
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.workers.link import PipeLink
-from gateway.workers.messages import Configure, Configured, Cover, Drain, ToPlane, ToWorker
+from gateway.workers.exchange.messages import Configure, Configured, Cover, Drain, ToPlane, ToWorker
 from gateway.workers.seats import Seats
 from gateway.workers.worker import Worker
 

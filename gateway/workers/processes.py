@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from gateway.links.link import Link, Peer, PipeLink
 from gateway.process.own_group import OWN_GROUP
-from gateway.workers.link import Link, Peer, PipeLink
-from gateway.workers.messages import Cover, ToPlane, ToWorker
+from gateway.workers.exchange.messages import Cover, ToPlane, ToWorker
 
 if TYPE_CHECKING:
     from gateway.process.supervisor import Supervisor

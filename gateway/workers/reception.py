@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.http.head import Fields
     from gateway.http.request import Request
     from gateway.identity import Keyring
-    from gateway.workers.demand import EngineStart
+    from gateway.workers.exchange.demand import EngineStart
 
 
 class Reception(Handler):

@@ -1,7 +1,8 @@
 """One worker: the data plane of one process. It listens, answers, and shares nothing with other workers.
 
-It is told everything by messages (`gateway.workers.messages`) and tells the control plane what it counted. A message
-that configures it builds a complete new snapshot first and then swaps it in; one that cannot be built changes nothing.
+It is told everything by messages (`gateway.workers.exchange.messages`) and tells the control plane what it counted. A
+message that configures it builds a complete new snapshot first and then swaps it in; one that cannot be built changes
+nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from gateway.http.listen import Listener, accepting
 from gateway.http.status_lines import EVERY_S as DATE_EVERY_S
 from gateway.http.status_lines import tell_date
 from gateway.identity import Keyring
+from gateway.links.link import Link
+from gateway.links.questions import LinkLost
 from gateway.record_ids import RecordIds
 from gateway.responses.keeper import Keeper
 from gateway.settings import ConfigError, Settings
@@ -47,16 +50,15 @@ from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers import descriptors
-from gateway.workers.administering import Administering
 from gateway.workers.changes import Changes
-from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
-from gateway.workers.counting import Counting
 from gateway.workers.draining import Draining
-from gateway.workers.from_plane import FromPlane
-from gateway.workers.link import Link
-from gateway.workers.load_telling import EVERY_S as LOAD_EVERY_S
-from gateway.workers.load_telling import LoadTelling
-from gateway.workers.messages import (
+from gateway.workers.exchange.administering import Administering
+from gateway.workers.exchange.counting import EVERY_S as COUNTERS_EVERY_S
+from gateway.workers.exchange.counting import CountTelling
+from gateway.workers.exchange.from_plane import FromPlane
+from gateway.workers.exchange.load_telling import EVERY_S as LOAD_EVERY_S
+from gateway.workers.exchange.load_telling import LoadTelling
+from gateway.workers.exchange.messages import (
     AdminAnswer,
     AdminRequest,
     Configure,
@@ -64,13 +66,12 @@ from gateway.workers.messages import (
     ModelCard,
     ToPlane,
 )
-from gateway.workers.others import Others
-from gateway.workers.prefix_exchange import PrefixExchange
-from gateway.workers.questions import LinkLost
+from gateway.workers.exchange.others import Others
+from gateway.workers.exchange.prefixes import PrefixExchange
+from gateway.workers.exchange.scrapes import Scrapes
+from gateway.workers.exchange.wakes import Wakes
 from gateway.workers.reception import Reception
-from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
-from gateway.workers.wakes import Wakes
 from routing.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Worker:
         self.changes = Changes(supervisor.spawn)
         self.scrapes = Scrapes()
         self.metrics = Metrics(())
-        self.counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
+        self.counting = CountTelling(self.metrics, lambda message: self._tell(message, bulk=True))
         self.prefixes = PrefixExchange(
             self.metrics,
             lambda message: self._tell(message, bulk=True),

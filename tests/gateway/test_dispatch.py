@@ -12,7 +12,7 @@ from gateway.identity import ANONYMOUS
 from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
 from gateway.settings.sealed import seal
-from gateway.workers.messages import Configure
+from gateway.workers.exchange.messages import Configure
 from gateway.workers.worker import Worker
 from routing.model import Endpoint
 from tests.gateway.flights import FakeConnection

@@ -23,9 +23,9 @@ from gateway.admin.port import AdminPort
 from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
 from gateway.http.listen import bind, server_certificate, url_of
+from gateway.links.link import LocalLink
 from gateway.process.side_ports import SidePorts
 from gateway.process.supervisor import Supervisor
-from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 
 KEY = "sk-of-the-tests"

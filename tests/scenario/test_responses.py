@@ -16,8 +16,8 @@ import pytest
 from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
 from gateway.http.listen import bind, url_of
+from gateway.links.link import LocalLink
 from gateway.process.supervisor import Supervisor
-from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 from tests.scenario.gateway import AUTH, document, events_of, running_gateway
 from tests.scenario.upstream import Answer, Received, Upstream, running_upstream

@@ -36,6 +36,7 @@ import uvloop
 
 from engines.model import Parts, Usage
 from gateway.accounts.record import RequestRecord
+from gateway.links.link import PipeLink
 from gateway.store.__main__ import GC_THRESHOLD, open_database
 from gateway.store.database.opening import engine_of
 from gateway.store.database.port import Records
@@ -45,7 +46,6 @@ from gateway.store.reports.sums import WantedSums, report, report_of_records
 from gateway.store.sending.carried import arrived, carried
 from gateway.store.sending.recorder import BATCH_RECORDS, Recorder
 from gateway.store.sending.shipping import Shipping
-from gateway.workers.link import PipeLink
 from loadtests.path.wrk import WrkError
 from loadtests.processes.machine import alone
 from loadtests.stall.stage import engine

@@ -33,7 +33,7 @@ from gateway import clock
 from gateway.control.pacing import paced
 from gateway.refusing import shortage
 from gateway.settings import Settings
-from gateway.workers.messages import AdaptersHeld, AdaptersUsed, ReplicaAdapters, ToWorker
+from gateway.workers.exchange.messages import AdaptersHeld, AdaptersUsed, ReplicaAdapters, ToWorker
 from routing.choosing.adapters import Place, Room, place
 from routing.replicas.replica import ReplicaKey
 

@@ -19,7 +19,7 @@ from gateway.fleet.steps import in_slices
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
-from gateway.workers.messages import LoadReport, LoadReports
+from gateway.workers.exchange.messages import LoadReport, LoadReports
 
 if TYPE_CHECKING:
     from gateway.control.asking.engine_versions import Tell as TellVersions

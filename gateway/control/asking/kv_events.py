@@ -27,7 +27,14 @@ from engines.events import Batch, Blocks, Cleared, EventsAt, Removed, token_keys
 from engines.events.tokenizing import tokenize
 from engines.port import Engine, Replica, Spawn
 from gateway.control.asking.tokenizable import Tokenizable, tokenizable
-from gateway.workers.messages import CacheChange, CacheFollowed, CachesChanged, CachesFollowed, PromptSampled, ToWorker
+from gateway.workers.exchange.messages import (
+    CacheChange,
+    CacheFollowed,
+    CachesChanged,
+    CachesFollowed,
+    PromptSampled,
+    ToWorker,
+)
 from routing.prefix.index import chain_of
 from routing.prefix.tokens import Linked, TokenLinks
 from routing.replicas.replica import ReplicaKey

@@ -22,7 +22,7 @@ from engines.loads import EngineLoad
 from engines.port import Engine
 from gateway.control.pacing import paced
 from gateway.fleet.steps import emptying, in_slices
-from gateway.workers.messages import LoadReport
+from gateway.workers.exchange.messages import LoadReport
 from routing.replicas.replica import ReplicaKey
 from routing.replicas.reported import LAST_INTERVALS
 

@@ -20,7 +20,7 @@ from gateway.control.pacing import paced
 from gateway.fleet.arms import arms_of
 from gateway.fleet.steps import at_once, in_slices
 from gateway.settings import Model, Settings, Target
-from gateway.workers.messages import ModelCard, ModelsKnown
+from gateway.workers.exchange.messages import ModelCard, ModelsKnown
 from routing.replicas.replica import ReplicaKey
 
 AGAIN_S: Final = 60.0

@@ -22,7 +22,7 @@ from gateway.process.pause import Pause, pause
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS
-from gateway.workers.messages import AccessToken, ToWorker
+from gateway.workers.exchange.messages import AccessToken, ToWorker
 
 AHEAD_S: Final = 300.0
 FIRST_WAIT_S: Final = 0.5

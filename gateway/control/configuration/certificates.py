@@ -17,7 +17,7 @@ from engines.files import NotNow, content_or_reason
 from gateway.control.links import Links
 from gateway.http.certificate import BadCertificate, Certificate
 from gateway.settings import Tls
-from gateway.workers.messages import RenewCertificate, Renewed
+from gateway.workers.exchange.messages import RenewCertificate, Renewed
 
 MAX_PEM_BYTES = 1024 * 1024
 RENEW_TIMEOUT_S = 10.0

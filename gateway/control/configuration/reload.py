@@ -16,12 +16,12 @@ from engines.files import NotNow
 from gateway.accounts.keys import keys_of
 from gateway.control.configuration.source import Begun, Source
 from gateway.control.links import Links
+from gateway.links.link import Link
+from gateway.links.questions import AskFailed, LinkError, LinkLost
 from gateway.settings import ConfigError, Settings
 from gateway.settings.load import ca_files
 from gateway.settings.sealed import Sealed, opened, seal
-from gateway.workers.link import Link
-from gateway.workers.messages import Configure, Configured, Keys, Reopen, ToWorker
-from gateway.workers.questions import AskFailed, LinkError, LinkLost
+from gateway.workers.exchange.messages import Configure, Configured, Keys, Reopen, ToWorker
 
 POLL_S = 2.0
 CONFIGURE_TIMEOUT_S = 30.0

@@ -22,7 +22,7 @@ from gateway.control.scaling.decisions import Decided, ScalingLog
 from gateway.control.scaling.demand import EngineTraffic
 from gateway.control.scaling.pooling import group_with, groups_of
 from gateway.settings import Settings
-from gateway.workers.demand import EngineDemand, EngineStart
+from gateway.workers.exchange.demand import EngineDemand, EngineStart
 from routing.autoscale.autoscaler import Autoscaler
 from routing.autoscale.decision import ScaleDecision, Why
 from routing.autoscale.pools import AlikePool, cheapest_first, left, seen_by

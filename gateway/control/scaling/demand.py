@@ -11,7 +11,7 @@ from typing import Final
 from gateway.control.links import Links
 from gateway.control.scaling.actuator import Standing
 from gateway.peers.board import PEER
-from gateway.workers.demand import AskDemand, Demand, EngineDemand
+from gateway.workers.exchange.demand import AskDemand, Demand, EngineDemand
 from routing.autoscale.prediction import USUAL_TOKENS, first_token_ms
 from routing.autoscale.signals import Signals, Speed
 from routing.replicas.rates import SEED_BASE_MS, SEED_MS_PER_TOKEN

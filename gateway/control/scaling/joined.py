@@ -22,7 +22,7 @@ from gateway.control.scaling.sleeping import SleepScaling
 from gateway.fleet.steps import own_turn
 from gateway.telemetry.metrics.families.replicas import REPLICAS_WANTED
 from gateway.telemetry.metrics.families.scaling import REPLICA_SLEEPS
-from gateway.workers.demand import EngineStarts
+from gateway.workers.exchange.demand import EngineStarts
 
 if TYPE_CHECKING:
     from gateway.control.asking.loads import EngineLoads

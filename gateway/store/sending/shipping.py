@@ -21,9 +21,9 @@ import msgspec
 import structlog
 
 from gateway import clock
+from gateway.links.link import PipeLink, Spawn
 from gateway.store.messages import Batch, Contents, FromWriter, GpuHours, Stored, ToWriter
 from gateway.store.sending.spill import Spill
-from gateway.workers.link import PipeLink, Spawn
 
 EVERY_S = 0.05
 """How long a record waits for others: with the worker's batch, what a kill may cost."""
@@ -154,7 +154,7 @@ class Shipping:
         if self._link is not None:
             self._link.close()
 
-    # -- gateway.workers.link.Peer -------------------------------------------------------------------------------------
+    # -- gateway.links.link.Peer -------------------------------------------------------------------------------------
 
     def told(self, message: FromWriter) -> None:
         if isinstance(message, Stored):

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import clock
+from gateway.links.link import PipeLink
 from gateway.process.supervisor import Supervisor
 from gateway.store.contents.keeper import ContentKeeper
 from gateway.store.contents.keeper import Item as ContentItem
@@ -52,7 +53,6 @@ from gateway.store.scalings.keeping import kept
 from gateway.store.scalings.messages import KeepScalings
 from gateway.store.sending.spill import spilled_bytes
 from gateway.store.writing.writer import Item, Writer
-from gateway.workers.link import PipeLink
 
 AGAIN_S = 1.0
 FILES_S = 8.0

@@ -20,6 +20,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from gateway.links.link import PipeLink
+from gateway.links.questions import LinkError
 from gateway.process.directory_lock import DirectoryLock
 from gateway.process.own_group import OWN_GROUP
 from gateway.process.supervisor import Supervisor
@@ -49,9 +51,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED, CONTENTS_STORED
 from gateway.telemetry.metrics.families.evaluations import EVALUATIONS
 from gateway.telemetry.metrics.families.records import RECORDS_LOST, RECORDS_SPILLED, RECORDS_STORED, STORE_AWAY
-from gateway.workers.link import PipeLink
 from gateway.workers.processes import Backoff
-from gateway.workers.questions import LinkError
 
 COMMAND = (sys.executable, "-P", "-m", "gateway.store")
 MAX_SOCKET_PATH = 100
@@ -324,7 +324,7 @@ class StoreProcess:
             self.found(findings)
         return self.state
 
-    # -- gateway.workers.link.Peer -------------------------------------------------------------------------------------
+    # -- gateway.links.link.Peer -------------------------------------------------------------------------------------
 
     def told(self, message: FromWriter) -> None:
         if isinstance(message, ReleasesChanged) and self.releases_changed is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.accounts.keys import Key, keyring_of, keys_of
 from gateway.settings import load_settings
-from gateway.workers.messages import Keys
+from gateway.workers.exchange.messages import Keys
 from tests.scenario.gateway import KEY, one_model, running_gateway
 from tests.scenario.upstream import DONE, WHOLE_STREAM, WORDS, plain, running_upstream, stream
 

@@ -26,7 +26,7 @@ from gateway.identity import Keyring
 from gateway.settings import load_settings
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.messages import AskRead, FreezeDrift, Read
-from gateway.workers.messages import AdminRequest
+from gateway.workers.exchange.messages import AdminRequest
 from tests.gateway.control.releases.world import FakeHooks
 from tests.scenario.gateway import AUTH, Gateway, one_model, running_gateway
 from tests.scenario.upstream import running_upstream

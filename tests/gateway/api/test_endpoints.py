@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engines.model import Operation
 from gateway.fleet.members import Member
-from gateway.workers.messages import MembersChanged, ToPlane
-from gateway.workers.questions import Answer, AskFailed, LinkFull, LinkLost
+from gateway.links.questions import Answer, AskFailed, LinkFull, LinkLost
+from gateway.workers.exchange.messages import MembersChanged, ToPlane
 from tests.gateway.http.door import read_answers
 from tests.scenario.gateway import KEY, Gateway
 

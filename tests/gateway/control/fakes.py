@@ -14,10 +14,10 @@ from engines.model import Usage
 from gateway.control.configuration.source import Source
 from gateway.control.counters import CounterBoard
 from gateway.control.plane import Plane
+from gateway.links.link import LocalLink
 from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
-from gateway.workers.link import LocalLink
-from gateway.workers.messages import (
+from gateway.workers.exchange.messages import (
     AskCounters,
     Configure,
     Configured,

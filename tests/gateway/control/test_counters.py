@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.workers.messages import AskExposition, Exposition, ExpositionPart, SeriesCounted
+from gateway.workers.exchange.messages import AskExposition, Exposition, ExpositionPart, SeriesCounted
 from tests.gateway.control.fakes import Control
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet")]

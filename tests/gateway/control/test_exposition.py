@@ -10,10 +10,10 @@ import pytest
 
 from gateway.control.counters import CounterBoard
 from gateway.control.links import Links
+from gateway.links.link import LocalLink
 from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics, MetricsSnapshot
-from gateway.workers.link import LocalLink
-from gateway.workers.messages import AskCounters, Counters, ToPlane, ToWorker
+from gateway.workers.exchange.messages import AskCounters, Counters, ToPlane, ToWorker
 
 pytestmark = pytest.mark.anyio
 

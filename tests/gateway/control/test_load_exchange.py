@@ -9,7 +9,7 @@ import pytest
 
 from gateway.control.links import Links
 from gateway.control.load_exchange import LoadExchange
-from gateway.workers.messages import Load, RemoteLoad, ReplicaLoad, ToWorker
+from gateway.workers.exchange.messages import Load, RemoteLoad, ReplicaLoad, ToWorker
 
 pytestmark = pytest.mark.anyio
 

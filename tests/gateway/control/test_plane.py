@@ -11,9 +11,9 @@ import pytest
 from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
 from gateway.fleet.members import Member
+from gateway.links.link import LocalLink
 from gateway.process.supervisor import Supervisor
-from gateway.workers.link import LocalLink
-from gateway.workers.messages import Configure, Drain, MembersChanged, SeriesCounted
+from gateway.workers.exchange.messages import Configure, Drain, MembersChanged, SeriesCounted
 from gateway.workers.worker import Worker
 from tests.gateway.control.fakes import FILE, Control, FakeWorker
 

@@ -11,7 +11,7 @@ from engines.errors import AnswerTruncated, ConnectFailed
 from gateway.errors import TABLE
 from gateway.experiments.observing import AT_ONCE, Observing, is_arms_fault
 from gateway.telemetry.metrics import Metrics
-from gateway.workers.messages import Observed
+from gateway.workers.exchange.messages import Observed
 from routing.experiments.experiment import Assignment
 from routing.gate.observation import (
     ATTEMPT_FAILED,

@@ -19,7 +19,7 @@ from gateway import clock
 from gateway.fleet.members import Member
 from gateway.fleet.snapshot import UNNAMED
 from gateway.fleet.steps import at_once
-from gateway.workers.messages import LoadReport
+from gateway.workers.exchange.messages import LoadReport
 from routing.failing.breaker import Verdict
 from routing.replicas.replica import NO_SLOT, SEED_CACHE_BLOCKS
 from routing.route import Tiers

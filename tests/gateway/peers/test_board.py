@@ -10,7 +10,7 @@ from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.demand import EngineTraffic
 from gateway.peers.answer import EngineLoad, LoadAnswer
 from gateway.peers.board import COUNTS_S, PeerBoard
-from gateway.workers.demand import EngineDemand
+from gateway.workers.exchange.demand import EngineDemand
 
 
 def load(in_flight: int, ended: int = 0) -> EngineLoad:

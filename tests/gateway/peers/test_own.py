@@ -14,7 +14,7 @@ from gateway.peers.answer import LoadAnswer
 from gateway.peers.http import ANSWER_S
 from gateway.peers.own import LATE_S, WORKERS_S, OwnLoad
 from gateway.settings import load_settings
-from gateway.workers.demand import AskDemand, Demand, EngineDemand, ModelDemand
+from gateway.workers.exchange.demand import AskDemand, Demand, EngineDemand, ModelDemand
 from routing.autoscale.prediction import first_token_ms
 from tests.scenario.gateway import one_model, running_gateway
 from tests.scenario.upstream import running_upstream

@@ -16,9 +16,9 @@ from gateway.control.configuration.source import Source
 from gateway.control.peer import FromWorker
 from gateway.control.plane import Plane
 from gateway.http.listen import bind
+from gateway.links.link import Link
 from gateway.process.supervisor import Supervisor
-from gateway.workers.link import Link
-from gateway.workers.messages import ToPlane, ToWorker
+from gateway.workers.exchange.messages import ToPlane, ToWorker
 from gateway.workers.processes import Backoff, WorkerProcesses
 from tests.gateway.children import Watch, gone, pids
 from tests.gateway.runs import run_of

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.workers import counting
-from gateway.workers.messages import PrefixesSent
+from gateway.workers.exchange import counting
+from gateway.workers.exchange.messages import PrefixesSent
 from tests.gateway.children import gone
 from tests.gateway.runs import run_of
 from tests.gateway.workers.crew import Crew, configuration

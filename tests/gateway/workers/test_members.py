@@ -11,7 +11,7 @@ from gateway.fleet.members import Member
 from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
 from gateway.settings.sealed import seal
-from gateway.workers.messages import Configure, MembersChanged
+from gateway.workers.exchange.messages import Configure, MembersChanged
 from gateway.workers.worker import Worker
 from routing.model import Endpoint
 

@@ -16,8 +16,15 @@ from gateway.body.prefixes import prefix_chain
 from gateway.control.asking.kv_events import KvEvents
 from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
-from gateway.workers.messages import CacheChange, CacheFollowed, CachesChanged, CachesFollowed, PromptSampled, ToWorker
-from gateway.workers.prefix_exchange import PrefixExchange
+from gateway.workers.exchange.messages import (
+    CacheChange,
+    CacheFollowed,
+    CachesChanged,
+    CachesFollowed,
+    PromptSampled,
+    ToWorker,
+)
+from gateway.workers.exchange.prefixes import PrefixExchange
 from routing.replicas.replica_table import ReplicaTable
 from tests.engines.events.engine import PublishingEngine
 from tests.engines.events.test_feed import Follower

@@ -10,7 +10,7 @@ import pytest
 from engines.errors import ConnectFailed
 from engines.loads import EngineLoad
 from gateway.control.asking.loads import COALESCE_S, EngineLoads
-from gateway.workers.messages import LoadReport
+from gateway.workers.exchange.messages import LoadReport
 from tests.gateway.flights import FakeEngine
 from tests.gateway.virtual_time import in_virtual_time
 

@@ -12,7 +12,7 @@ from engines.errors import ConnectFailed
 from engines.model_list import LAST_S, ListedModel, models_in
 from gateway.control.asking.model_cards import AGAIN_S, ModelCards
 from gateway.settings import load_settings
-from gateway.workers.messages import ModelCard, ModelsKnown
+from gateway.workers.exchange.messages import ModelCard, ModelsKnown
 from tests.gateway.flights import FakeEngine, StepClock
 from tests.scenario.gateway import one_model, running_gateway
 from tests.scenario.upstream import running_upstream

@@ -13,7 +13,7 @@ from engines.providers.tokens import Token, TokenRefused
 from gateway.control.asking.tokens import MOST_WAIT_S, Tokens, rest_s
 from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
-from gateway.workers.messages import AccessToken, ToWorker
+from gateway.workers.exchange.messages import AccessToken, ToWorker
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from gateway.control.plane import Plane
 from gateway.process.supervisor import Supervisor
 from gateway.settings import ConfigError, Settings, Tls, load_settings, read_source
 from gateway.settings.sealed import seal
-from gateway.workers.messages import Configure, Configured, Reopen
+from gateway.workers.exchange.messages import Configure, Configured, Reopen
 from tests.gateway.control.fakes import FILE, Control, FakeWorker
 
 pytestmark = pytest.mark.anyio

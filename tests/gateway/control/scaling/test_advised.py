@@ -15,7 +15,7 @@ from gateway.control.scaling.autoscale import Autoscaling
 from gateway.scaler.service import ScalerService
 from gateway.scaler.wire import ScaledObjectRef, is_active
 from gateway.settings import ConfigError, Settings, load_settings
-from gateway.workers.demand import EngineDemand
+from gateway.workers.exchange.demand import EngineDemand
 
 pytestmark = pytest.mark.anyio
 

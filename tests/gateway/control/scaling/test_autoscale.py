@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.autoscale import Autoscaling
 from gateway.settings import Settings, load_settings
-from gateway.workers.demand import EngineDemand, EngineStart
+from gateway.workers.exchange.demand import EngineDemand, EngineStart
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.control.links import Links
 from gateway.control.scaling.demand import ask_demand
-from gateway.workers.demand import Demand
+from gateway.workers.exchange.demand import Demand
 
 pytestmark = pytest.mark.anyio
 

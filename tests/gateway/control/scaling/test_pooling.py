@@ -10,7 +10,7 @@ from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.autoscale import Autoscaling
 from gateway.control.scaling.pooling import group_with, groups_of
 from gateway.settings import Settings, load_settings
-from gateway.workers.demand import EngineDemand
+from gateway.workers.exchange.demand import EngineDemand
 
 pytestmark = pytest.mark.anyio
 

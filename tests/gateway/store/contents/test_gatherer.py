@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.links.link import PipeLink
 from gateway.process.supervisor import Supervisor
 from gateway.store.contents.content import Content
 from gateway.store.contents.gatherer import BATCH_BYTES, Gatherer
 from gateway.store.messages import Contents, FromWriter, Stored, ToWriter
 from gateway.telemetry.metrics import Metrics
-from gateway.workers.link import PipeLink
 from tests.gateway.store.contents.contents import RUN, content
 from tests.gateway.store.records import Made
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from msgspec.structs import astuple
 
+from gateway.links.link import PipeLink
 from gateway.process.supervisor import Supervisor
 from gateway.store.messages import AskState, Batch, FromWriter, State, Stored, ToWriter
 from gateway.store.sending.carried import arrived
@@ -20,7 +21,6 @@ from gateway.store.sending.carried_record import CarriedRecord
 from gateway.store.sending.recorder import BATCH_RECORDS, Recorder
 from gateway.store.sending.shipping import LINK_BYTES, Shipping
 from gateway.store.sending.spill import Spill, next_spilled
-from gateway.workers.link import PipeLink
 from tests.gateway.store.records import Made
 
 pytestmark = pytest.mark.anyio

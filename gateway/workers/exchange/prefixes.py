@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from gateway.fleet.steps import in_slices
+from gateway.links.link import Spawn
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
-from gateway.workers.link import Spawn
-from gateway.workers.messages import CachesChanged, CachesFollowed, PrefixesSent, PromptSampled, ToPlane
+from gateway.workers.exchange.messages import CachesChanged, CachesFollowed, PrefixesSent, PromptSampled, ToPlane
 from routing.prefix.index import chain_of
 from routing.prefix.news import PrefixNews
 from routing.prefix.samples import PrefixSamples

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 
-from gateway.workers.link import Link
-from gateway.workers.messages import AskExposition, Exposition, ExpositionPart, ToPlane
-from gateway.workers.questions import LinkFull
+from gateway.links.link import Link
+from gateway.links.questions import LinkFull
+from gateway.workers.exchange.messages import AskExposition, Exposition, ExpositionPart, ToPlane
 
 TIMEOUT_S = 5.0
 

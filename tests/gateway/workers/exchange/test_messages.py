@@ -12,14 +12,22 @@ from gateway.accounts.keys import Key
 from gateway.experiments.seen import Seen
 from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
 from gateway.fleet.members import Member
+from gateway.links.link import pack, unpack
 from gateway.responses.homes import Home
 from gateway.settings.sealed import Part, Sealed
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
-from gateway.workers.demand import AskDemand, Demand, EngineDemand, EngineStart, EngineStarts, ModelDemand, Woken
-from gateway.workers.link import pack, unpack
-from gateway.workers.messages import (
+from gateway.workers.exchange.demand import (
+    AskDemand,
+    Demand,
+    EngineDemand,
+    EngineStart,
+    EngineStarts,
+    ModelDemand,
+    Woken,
+)
+from gateway.workers.exchange.messages import (
     AccessToken,
     AdapterAnswer,
     AdaptersHeld,

@@ -1,6 +1,6 @@
 """What the control plane and its workers say to each other. msgpack, never pickle; every message is complete.
 
-What asks and what answers is written at each; the numbers of questions are the link's (`gateway.workers.questions`).
+What asks and what answers is written at each; the numbers of questions are the link's (`gateway.links.questions`).
 
 Lists of pairs rather than dictionaries keyed by tuples, because msgpack maps want plain keys.
 """
@@ -16,7 +16,7 @@ from gateway.fleet.members import Member
 from gateway.responses.homes import Home
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
-from gateway.workers.demand import AskDemand, Demand, EngineStarts, Woken
+from gateway.workers.exchange.demand import AskDemand, Demand, EngineStarts, Woken
 
 
 class Configure(msgspec.Struct, tag="configure"):

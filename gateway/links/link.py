@@ -1,7 +1,7 @@
 """Links carry messages both ways: in one event loop, or over a socket pair. Both ends tell and ask.
 
 `tell` delivers in order; `ask` is told and answered by number. Control goes ahead of bulk, and what the other end does
-not read is bounded (`gateway.workers.frames`). The other end is our own process, yet sizes are bounded and types are
+not read is bounded (`gateway.links.frames`). The other end is our own process, yet sizes are bounded and types are
 checked all the same: a broken worker must not take the parent with it.
 """
 
@@ -14,8 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import msgspec
 import structlog
 
-from gateway.workers.frames import MAX_MESSAGE_BYTES, Incoming, Kind, Nonsense, SendQueue, Whole
-from gateway.workers.questions import Answer, Answering, AskFailed, LinkFull, LinkLost, Questions
+from gateway.links.frames import MAX_MESSAGE_BYTES, Incoming, Kind, Nonsense, SendQueue, Whole
+from gateway.links.questions import Answer, Answering, AskFailed, LinkFull, LinkLost, Questions
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.workers.burden import demand_steps
-from gateway.workers.demand import AskDemand, Demand
+from gateway.workers.exchange.burden import demand_steps
+from gateway.workers.exchange.demand import AskDemand, Demand
 from tests.scenario.gateway import running_gateway
 from tests.scenario.upstream import running_upstream
 

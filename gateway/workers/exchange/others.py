@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from gateway.workers.messages import (
+from gateway.links.questions import LinkError
+from gateway.workers.exchange.messages import (
     AdapterAnswer,
     AdaptersUsed,
     AskAdapter,
@@ -16,11 +17,10 @@ from gateway.workers.messages import (
     ResponseKept,
     ToPlane,
 )
-from gateway.workers.questions import LinkError
 
 if TYPE_CHECKING:
+    from gateway.links.link import Link
     from gateway.responses.homes import Home
-    from gateway.workers.link import Link
     from routing.choosing.adapters import Adapter
 
 HOME_TIMEOUT_S: Final = 2.0

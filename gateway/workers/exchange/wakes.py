@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from gateway.workers.demand import EngineStart, Woken
+from gateway.workers.exchange.demand import EngineStart, Woken
 
 AGAIN_S: Final = 0.5
 

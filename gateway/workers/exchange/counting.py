@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 from gateway.fleet.steps import own_turn
 from gateway.telemetry.metrics import Metrics, Series
-from gateway.workers.messages import Counters, SeriesCounted, ToPlane
+from gateway.workers.exchange.messages import Counters, SeriesCounted, ToPlane
 
 EVERY_S = 1.0
 AT_ONCE = 32
 """Series copied and compared, between two turns of the loop: at most 0.2 ms."""
 
 
-class Counting:
+class CountTelling:
     """What has been told of the counters of one worker."""
 
     def __init__(self, metrics: Metrics, tell: Callable[[ToPlane], bool]) -> None:

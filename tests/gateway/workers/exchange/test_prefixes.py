@@ -8,8 +8,8 @@ import pytest
 
 from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
-from gateway.workers.messages import PrefixesSent, ToPlane
-from gateway.workers.prefix_exchange import PrefixExchange
+from gateway.workers.exchange.messages import PrefixesSent, ToPlane
+from gateway.workers.exchange.prefixes import PrefixExchange
 from routing.prefix.index import PrefixIndex
 from routing.replicas.replica_table import ReplicaTable
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.workers.frames import PIECE_BYTES, Incoming, Kind, Nonsense, SendQueue, Whole
+from gateway.links.frames import PIECE_BYTES, Incoming, Kind, Nonsense, SendQueue, Whole
 
 wholes = st.lists(
     st.builds(

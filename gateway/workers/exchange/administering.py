@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.workers.messages import AdminAnswer, AdminRequest
-from gateway.workers.questions import LinkFull
+from gateway.links.questions import LinkFull
+from gateway.workers.exchange.messages import AdminAnswer, AdminRequest
 
 if TYPE_CHECKING:
-    from gateway.workers.link import Link
-    from gateway.workers.messages import ToPlane
+    from gateway.links.link import Link
+    from gateway.workers.exchange.messages import ToPlane
 
 TIMEOUT_S: Final = 30.0
 AT_ONCE: Final = 16

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from gateway.workers.demand import AskDemand, Demand, EngineDemand, ModelDemand
+from gateway.workers.exchange.demand import AskDemand, Demand, EngineDemand, ModelDemand
 
 if TYPE_CHECKING:
     from gateway.fleet.askers import FirstAskers

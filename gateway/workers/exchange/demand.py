@@ -1,5 +1,5 @@
 """What workers and the control plane say to each other of engines that follow their traffic: what there is to do for
-them, which of them are asked for and run nowhere, and when they will. Part of `gateway.workers.messages`."""
+them, which of them are asked for and run nowhere, and when they will. Part of `gateway.workers.exchange.messages`."""
 
 from __future__ import annotations
 

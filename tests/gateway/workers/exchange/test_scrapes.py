@@ -7,11 +7,11 @@ from collections.abc import Awaitable
 
 import pytest
 
+from gateway.links.link import LocalLink
+from gateway.links.questions import LinkFull
 from gateway.process.supervisor import Supervisor
-from gateway.workers.link import LocalLink
-from gateway.workers.messages import AskExposition, Exposition, ExpositionPart, ToPlane, ToWorker
-from gateway.workers.questions import LinkFull
-from gateway.workers.scrapes import Scrapes
+from gateway.workers.exchange.messages import AskExposition, Exposition, ExpositionPart, ToPlane, ToWorker
+from gateway.workers.exchange.scrapes import Scrapes
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.telemetry.metrics import Accumulator, Metrics, merge
 from gateway.telemetry.metrics.families.retries import RETRIES
-from gateway.workers.counting import AT_ONCE, Counting
-from gateway.workers.messages import Counters, SeriesCounted, ToPlane
+from gateway.workers.exchange.counting import AT_ONCE, CountTelling
+from gateway.workers.exchange.messages import Counters, SeriesCounted, ToPlane
 
 
 class Ear:
@@ -44,7 +44,7 @@ def counted(models: int) -> Metrics:
 
 def test_only_what_has_changed_is_told_again() -> None:
     metrics, ear = counted(3), Ear()
-    counting = Counting(metrics, ear)
+    counting = CountTelling(metrics, ear)
     run(counting.tell())
     metrics.series("m1", "e").error("cut_off")
     run(counting.tell())
@@ -65,7 +65,7 @@ def test_many_series_are_told_in_pieces_between_which_the_loop_turns() -> None:
             loop.call_soon(turn)
 
         loop.call_soon(turn)
-        await Counting(metrics, ear).tell()
+        await CountTelling(metrics, ear).tell()
 
     run(tell())
     assert [len(piece) for piece in ear.series()] == [AT_ONCE, AT_ONCE, 1]
@@ -74,7 +74,7 @@ def test_many_series_are_told_in_pieces_between_which_the_loop_turns() -> None:
 
 def test_what_found_no_room_is_told_the_next_time() -> None:
     metrics, ear = counted(2), Ear()
-    counting = Counting(metrics, ear)
+    counting = CountTelling(metrics, ear)
     ear.deaf = True
     run(counting.tell())
     ear.deaf = False
@@ -86,7 +86,7 @@ def test_what_found_no_room_is_told_the_next_time() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), max_size=30))
 def test_what_was_heard_adds_up_to_what_was_counted(steps: list[tuple[int, bool, bool]]) -> None:
     metrics, ear, accumulator = Metrics([f"m{number}" for number in range(4)]), Ear(), Accumulator()
-    counting = Counting(metrics, ear)
+    counting = CountTelling(metrics, ear)
     for model, tells, deaf in steps:
         metrics.series(f"m{model}", "e").settle(200, 0.25)
         metrics.count(RETRIES, "e", "overloaded")

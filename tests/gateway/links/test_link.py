@@ -15,11 +15,11 @@ import msgspec
 import pytest
 import structlog
 
+from gateway.links.frames import MAX_MESSAGE_BYTES, Kind, SendQueue
+from gateway.links.link import Link, LocalLink, PipeLink
+from gateway.links.questions import MAX_OPEN, AskFailed, LinkFull, LinkLost
 from gateway.process.supervisor import Supervisor
-from gateway.workers.frames import MAX_MESSAGE_BYTES, Kind, SendQueue
-from gateway.workers.link import Link, LocalLink, PipeLink
-from gateway.workers.messages import AskExposition, Configured, Counters, Drained, Load, ReplicaLoad, ToPlane
-from gateway.workers.questions import MAX_OPEN, AskFailed, LinkFull, LinkLost
+from gateway.workers.exchange.messages import AskExposition, Configured, Counters, Drained, Load, ReplicaLoad, ToPlane
 from tests.gateway.children import Watch
 
 pytestmark = pytest.mark.anyio

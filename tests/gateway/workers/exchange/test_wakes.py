@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.workers.demand import EngineStart, Woken
-from gateway.workers.wakes import Wakes
+from gateway.workers.exchange.demand import EngineStart, Woken
+from gateway.workers.exchange.wakes import Wakes
 
 
 class Told:

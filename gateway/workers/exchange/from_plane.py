@@ -11,9 +11,9 @@ import structlog
 from gateway import clock
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.steps import in_slices
-from gateway.workers.burden import demand_steps
-from gateway.workers.demand import AskDemand, Demand, EngineStarts
-from gateway.workers.messages import (
+from gateway.workers.exchange.burden import demand_steps
+from gateway.workers.exchange.demand import AskDemand, Demand, EngineStarts
+from gateway.workers.exchange.messages import (
     AccessToken,
     AdaptersHeld,
     ArmShares,

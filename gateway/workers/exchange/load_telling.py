@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gateway.workers.messages import Load, ReplicaLoad
+from gateway.workers.exchange.messages import Load, ReplicaLoad
 from routing.replicas.replica_table import ReplicaTable
 
 EVERY_S: Final = 0.02
