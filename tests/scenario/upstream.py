@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
 
+LONGEST_S = 60.0
+"""How long what must come is waited for."""
+
 
 class End(Enum):
     """How the connection goes on after the last piece; in the place of a piece, at that point."""
@@ -102,14 +105,14 @@ class Upstream:
         """The request of this number, once it has come."""
         while len(self.received) <= number:
             self._arrived.clear()
-            await asyncio.wait_for(self._arrived.wait(), 10)
+            await asyncio.wait_for(self._arrived.wait(), LONGEST_S)
         return self.received[number]
 
     async def connections(self, wanted: int) -> None:
         """Wait until so many connections are open."""
         while self.open_connections != wanted:
             self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 10)
+            await asyncio.wait_for(self._changed.wait(), LONGEST_S)
 
     @property
     def address(self) -> str:
