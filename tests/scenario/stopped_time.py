@@ -8,6 +8,11 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
 
 
 class Stoppable(asyncio.SelectorEventLoop):
@@ -49,5 +54,14 @@ class Time:
         assert self._loop._stopped_s is not None
         self._loop._stopped_s += seconds
 
+    async def until(self, work: asyncio.Future[T]) -> T:
+        """What this comes to, while the time passes: a little with each turn of the loop."""
+        while not work.done():
+            self.passes(0.01)
+            await asyncio.sleep(0)
+        return await work
+
 
 STOPPABLE = ("asyncio", {"loop_factory": Stoppable})
+stoppable = pytest.mark.parametrize("anyio_backend", [STOPPABLE], ids=["stoppable"])
+"""Marks a test that wants `time`, in a module whose other tests do not."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenario.gateway import HELLO, KEY, Gateway, one_model, running_gateway
+from tests.scenario.gateway import HELLO, KEY, LONGEST_S, Gateway, one_model, running_gateway
 from tests.scenario.test_deadlines import port_that_never_answers
 from tests.scenario.upstream import WORDS, Answer, End, refusal, running_upstream, stream
 
@@ -57,7 +57,7 @@ async def test_with_something_behind_its_request(behind: bytes) -> None:
             async with client_of(gateway) as (_, writer):
                 writer.write(raw_request(stream=True) + behind)
                 received = await upstream.request()
-            await asyncio.wait_for(received.gone.wait(), 10)
+            await asyncio.wait_for(received.gone.wait(), LONGEST_S)
             assert GONE == await left(gateway)
     assert 1 == len(upstream.received)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.scenario.gateway import Gateway, events_of, one_model, running_gateway
+from tests.scenario.gateway import LONGEST_S, Gateway, events_of, one_model, running_gateway
 from tests.scenario.upstream import WORDS, Answer, End, event, plain, refusal, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
@@ -206,7 +206,7 @@ async def test_an_error_object_that_is_not_utf_8_ends_the_call_and_hangs_nobody(
     for body in (b'{"error":{"message":"\xff"}}', b'{"error":"\xff\xfe"}'):
         async with running_upstream(plain(body, 200)) as upstream:
             async with running_gateway(with_secrets(upstream.url)) as gateway:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(LONGEST_S):
                     answer = await gateway.chat()
                 record = await gateway.records.of()
         assert (answer.status_code, record.status) == (502, 502)

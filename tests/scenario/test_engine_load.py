@@ -9,7 +9,8 @@ import pytest
 
 from gateway import clock
 from gateway.engine_load import EVERY_S
-from tests.scenario.gateway import Gateway, document, running_gateway
+from tests.scenario.gateway import LONGEST_S, Gateway, document, running_gateway
+from tests.scenario.stopped_time import Time, stoppable
 from tests.scenario.upstream import WHOLE_STREAM, Answer, Received, completion, plain, running_upstream
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +45,7 @@ async def answered(gateway: Gateway) -> str:
 
 async def asked_again(gateway: Gateway, replica: str) -> None:
     """Ask until this replica answers: what is known of it is looked at ten times a second."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONGEST_S):
         while await answered(gateway) != replica:
             pass
 
@@ -55,12 +56,14 @@ def state(gateway: Gateway, replica: str) -> Any:
     return found
 
 
-async def test_requests_of_others_keep_ours_away() -> None:
+@stoppable
+async def test_requests_of_others_keep_ours_away(time: Time) -> None:
     async with running_upstream() as busy, running_upstream() as idle:
         busy.page, idle.page = page(running=200, waiting=50, usage=0.97), page()
         async with running_gateway(served_by(busy.url, idle.url)) as gateway:
-            await gateway.until(lambda: state(gateway, "0").cache_tokens)
-            assert {await answered(gateway) for _ in range(12)} == {"1"}
+            await gateway.until(lambda: state(gateway, "0").cache_tokens and state(gateway, "1").cache_tokens)
+            with time.stopped():  # what is known grows no older
+                assert {await answered(gateway) for _ in range(12)} == {"1"}
             shown = await gateway.metrics()
             assert shown.value("penstock_engine_waiting", engine="e", replica="0") == 50
             assert shown.value("penstock_engine_kv_usage_ratio", engine="e", replica="0") == 0.97
@@ -123,7 +126,8 @@ TOLD = ("endpoint-load-metrics", "TEXT named_metrics.kv_cache_usage_perc=0.5, na
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_answer_that_is_asked_to_tells_the_load_to_us_and_not_to_the_client(stream: bool) -> None:
+@stoppable
+async def test_an_answer_that_is_asked_to_tells_the_load_to_us_and_not_to_the_client(time: Time, stream: bool) -> None:
     def telling(received: Received) -> Answer:
         asked = received.header("endpoint-load-metrics-format") == "TEXT"
         told = (TOLD,) if asked else ()
@@ -135,13 +139,14 @@ async def test_an_answer_that_is_asked_to_tells_the_load_to_us_and_not_to_the_cl
 
     async with running_upstream(telling) as upstream, running_upstream() as other:
         async with running_gateway(served_by(upstream.url, other.url, load_interval_s=3600)) as gateway:
-            while not upstream.received:
-                answer = await gateway.chat(stream=stream, headers={"endpoint-load-metrics-format": "JSON"})
-                assert answer.status_code == 200
-                assert "endpoint-load-metrics" not in answer.headers
-            told = state(gateway, "0").reported
-            assert told.waiting(clock.monotonic()) == 40
-            assert 38 < told.foreign_requests(clock.monotonic()) < 40  # one of them was this one
+            with time.stopped():  # what is told fades
+                while not upstream.received:
+                    answer = await gateway.chat(stream=stream, headers={"endpoint-load-metrics-format": "JSON"})
+                    assert answer.status_code == 200
+                    assert "endpoint-load-metrics" not in answer.headers
+                told = state(gateway, "0").reported
+                assert told.waiting(clock.monotonic()) == 40
+                assert told.foreign_requests(clock.monotonic()) == 39  # one of them was this one
 
 
 async def test_only_now_and_then_an_answer_is_asked_to_and_only_where_somebody_wants_to_know() -> None:

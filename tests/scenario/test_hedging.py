@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.engines.simulator.conftest import simulator
-from tests.scenario.gateway import Exposition, events_of, one_model, running_gateway
+from tests.scenario.gateway import LONGEST_S, Exposition, events_of, one_model, running_gateway
 from tests.scenario.test_retry import ROUND_ROBIN
 from tests.scenario.upstream import End, running_upstream, stream
 
@@ -42,7 +42,7 @@ async def test_a_replica_that_does_not_begin_is_outrun_and_its_engine_is_freed()
         async with running_gateway(hedging(url_of(slow), url_of(quick), after_ms=20)) as gateway:
             answers = [await gateway.chat(stream=True, max_tokens=3) for _ in range(4)]
             metrics = await gateway.metrics()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LONGEST_S):
                 while await running(slow):
                     pass
     assert [answer.status_code for answer in answers] == [200] * 4

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scenario.gateway import AUTH, HELLO, KEY, one_model, running_gateway
+from tests.scenario.gateway import AUTH, HELLO, KEY, LONGEST_S, one_model, running_gateway
 from tests.scenario.upstream import Answer, completion, plain, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
@@ -243,7 +243,7 @@ async def test_blanks_around_values_are_no_part_of_them_on_either_side() -> None
         async with running_gateway(one_model(upstream.url)) as gateway:
             reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
             writer.write(head.encode() + body)
-            answered = await asyncio.wait_for(reader.read(), 20)
+            answered = await asyncio.wait_for(reader.read(), LONGEST_S)
             writer.close()
             record = await gateway.records.of()
     said, _, document = answered.partition(b"\r\n\r\n")

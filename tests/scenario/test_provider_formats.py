@@ -10,7 +10,7 @@ import pytest
 
 from engines.eventstream import encode
 from tests.engines.wire.translation import streams
-from tests.scenario.gateway import HELLO, events_of, one_model, running_gateway
+from tests.scenario.gateway import HELLO, LONGEST_S, events_of, one_model, running_gateway
 from tests.scenario.upstream import Answer, End, Upstream, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
@@ -285,7 +285,7 @@ async def test_an_engine_that_goes_on_after_an_error_is_stopped() -> None:
     pieces = (begun, said, odd, said, End.HANG)
     async with running_upstream(stream(*pieces)) as upstream, running_gateway(claude_at(upstream.url)) as gateway:
         events = events_of((await gateway.chat(stream=True)).text)
-        await asyncio.wait_for(upstream.received[0].gone.wait(), 10)
+        await asyncio.wait_for(upstream.received[0].gone.wait(), LONGEST_S)
         assert ["error" in event for event in events if event != "[DONE]"][-1]
         assert "it is " == "".join(event["choices"][0]["delta"].get("content") or "" for event in events[:-1])
         record = await gateway.records.of(0)

@@ -19,7 +19,7 @@ from gateway.http.listen import bind, url_of
 from gateway.links.link import LocalLink
 from gateway.process.supervisor import Supervisor
 from gateway.workers.worker import Worker
-from tests.scenario.gateway import AUTH, document, events_of, running_gateway
+from tests.scenario.gateway import AUTH, LONGEST_S, document, events_of, running_gateway
 from tests.scenario.upstream import Answer, Received, Upstream, running_upstream
 
 pytestmark = pytest.mark.anyio
@@ -250,7 +250,7 @@ async def two_workers(config: dict[str, Any]) -> AsyncIterator[list[httpx.AsyncC
         finally:
             await plane.stop(0.0)
             for worker in workers:
-                await asyncio.wait_for(worker.drained.wait(), 10)
+                await asyncio.wait_for(worker.drained.wait(), LONGEST_S)
             for supervisor in supervisors:
                 await supervisor.close()
 

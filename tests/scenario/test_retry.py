@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.scenario.gateway import one_model, running_gateway
+from tests.scenario.stopped_time import Time, stoppable
 from tests.scenario.upstream import (
     WHOLE_STREAM,
     Answer,
@@ -245,7 +246,9 @@ async def test_an_unhealthy_replica_gets_no_traffic() -> None:
     async with running_upstream() as upstream:
         with refusing_port() as dead:
             dead_url = f"http://127.0.0.1:{dead.getsockname()[1]}"
-            config = one_model([dead_url, upstream.url], health={"interval_s": 0.02, "timeout_s": 0.01})
+            # The one that serves has all the time that it takes to say so.
+            once = {"interval_s": 600, "timeout_s": 60, "unhealthy_after": 1}
+            config = one_model([dead_url, upstream.url], health=once)
             config["models"]["chat"] |= ROUND_ROBIN
             async with running_gateway(config) as gateway:
                 await gateway.metric(1, "penstock_replicas", engine="a", state="unhealthy")
@@ -253,13 +256,15 @@ async def test_an_unhealthy_replica_gets_no_traffic() -> None:
     assert ["1"] * 4 == [answer.headers["x-penstock-attempts"] for answer in answers]
 
 
-async def test_a_full_pool_is_overload_and_not_the_engines_fault() -> None:
+@stoppable
+async def test_a_full_pool_is_overload_and_not_the_engines_fault(time: Time) -> None:
     async with running_upstream(Answer(before=End.HANG)) as upstream:
-        tier = {"replicas": [{"url": upstream.url}], "connections": 1, "timeouts": {"connect_s": 0.02}}
+        tier = {"replicas": [{"url": upstream.url}], "connections": 1, "timeouts": {"connect_s": 0.5}}
         async with running_gateway(one_model(tier)) as gateway:
-            held = asyncio.ensure_future(gateway.chat())
-            await gateway.until(lambda: upstream.received)
-            answers = [await gateway.chat() for _ in range(6)]
+            with time.stopped():
+                held = asyncio.ensure_future(gateway.chat())
+                await upstream.request()
+                answers = [await time.until(asyncio.ensure_future(gateway.chat())) for _ in range(6)]
             metrics = await gateway.metrics()
             held.cancel()
             await asyncio.wait([held])

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway.store.contents.content import Content
-from tests.scenario.gateway import Gateway, document, one_model, running_gateway
+from tests.scenario.gateway import LONGEST_S, Gateway, document, one_model, running_gateway
 from tests.scenario.upstream import (
     WHOLE_STREAM,
     Answer,
@@ -48,7 +48,7 @@ def told(answer: httpx.Response) -> tuple[int, bytes, dict[str, str]]:
 
 async def copied(gateway: Gateway, count: int = 1) -> None:
     """Until so many copies are over."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONGEST_S):
         while len([record for record in gateway.records.all if record.shadow_of]) < count:
             await asyncio.sleep(0)
 
@@ -141,7 +141,7 @@ async def test_a_hanging_shadow_holds_nothing_but_its_own_places_and_the_end_wai
             gateway.worker._shadows._drain_s = 0.05
             answers = [await gateway.chat() for _ in range(6)]
             metrics = await gateway.metrics()
-            await asyncio.wait_for(gateway.plane.stop(30), 10)
+            await asyncio.wait_for(gateway.plane.stop(3600), LONGEST_S)
             records = gateway.records.all
     assert [answer.status_code for answer in answers] == [200] * 6
     assert metrics.value("penstock_shadow_in_flight", model="chat") == 2
@@ -177,7 +177,7 @@ async def test_under_load_copies_are_dropped_first_and_leave_where_a_client_woul
             running.append(asyncio.ensure_future(gateway.chat()))  # the replica is full, but for the copy
             last = await one.request(4)
             metrics = await gateway.metrics()
-            await asyncio.wait_for(copy.gone.wait(), 10)
+            await asyncio.wait_for(copy.gone.wait(), LONGEST_S)
             gate.set()
             answers = [await answer for answer in running]
             records = [record for record in gateway.records.all if record.shadow_of]
@@ -284,7 +284,7 @@ async def test_a_reload_takes_the_shadow_away_and_what_runs_is_read_to_its_end(t
             await two.request(0)
             del config["models"]["chat"]["shadow"]
             file.write_text(json.dumps(document(**config, server={"port": 0})))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(LONGEST_S):
                 while gateway.worker.dispatcher.snapshot.serving["chat", ""].shadow is not None:
                     await asyncio.sleep(0.01)
             await gateway.chat()

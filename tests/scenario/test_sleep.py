@@ -9,14 +9,14 @@ import pytest
 
 from tests.engines.simulator.conftest import simulator
 from tests.scaling.launched import looked, scaled, standing
-from tests.scenario.gateway import Gateway, document, running_gateway
+from tests.scenario.gateway import LONGEST_S, Gateway, document, running_gateway
 
 pytestmark = pytest.mark.anyio
 
 
 async def asleep(gateway: Gateway, count: int) -> None:
     """Until so many sleep; the loop looks as often as it can."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LONGEST_S):
         while standing(gateway)["asleep"] != count:
             await gateway.plane.autoscaling.look()
 

@@ -19,7 +19,8 @@ import trustme
 
 from gateway.relay import StreamRelay
 from gateway.relay.translated import MAX_BYTES
-from tests.scenario.gateway import Gateway, one_model, running_gateway
+from tests.scenario.gateway import LONGEST_S, Gateway, one_model, running_gateway
+from tests.scenario.stopped_time import Time, stoppable
 from tests.scenario.test_client_leaves import raw_request
 from tests.scenario.upstream import DONE, Answer, Received, chunk, plain, running_upstream, stream
 
@@ -171,7 +172,7 @@ async def test_over_tls_no_more_is_held_than_the_documents_say(event_bytes: int,
                 came = flight.attempt.content_events * len(event) + len(relay._held or b"")
                 written = received.written_bytes
                 told = await client.read(in_kernel(sock, connection))
-                whole = told + await asyncio.wait_for(client.read(), 30)
+                whole = told + await asyncio.wait_for(client.read(), LONGEST_S)
             record = await gateway.records.of()
     held = came - len(dechunked(told))
     assert 0 < held <= 256 * KIB
@@ -193,7 +194,7 @@ async def test_its_engine_waits_and_it_misses_nothing(event_bytes: int) -> None:
                 connection, flight = await stalled(gateway, received)
                 held = held_bytes(connection, flight)
                 written = received.written_bytes
-                whole = await asyncio.wait_for(read_all(sock), 30)
+                whole = await asyncio.wait_for(read_all(sock), LONGEST_S)
             record = await gateway.records.of()
     assert 0 < held <= 256 * KIB
     assert written < OFFERED * 2 // 3
@@ -211,7 +212,7 @@ async def test_a_large_plain_answer_waits_too() -> None:
             connection, flight = await stalled(gateway, received)
             held = held_bytes(connection, flight)
             written = received.written_bytes
-            whole = await asyncio.wait_for(read_all(sock), 30)
+            whole = await asyncio.wait_for(read_all(sock), LONGEST_S)
         record = await gateway.records.of()
     # What is held back until an answer's size is known, and one read beyond it.
     assert 0 < held <= (256 + 128) * KIB
@@ -234,7 +235,7 @@ async def test_of_a_translated_answer_as_much_is_held_as_it_has_and_once() -> No
                 (connection,) = gateway.clients
                 held = int(connection.unsent_bytes)
                 assert connection.work is None  # nothing but what is left to send
-                whole = await asyncio.wait_for(read_sized(sock), 30)
+                whole = await asyncio.wait_for(read_sized(sock), LONGEST_S)
     assert 0 < held <= MAX_BYTES
     assert text == json.loads(whole)["choices"][0]["message"]["content"].encode()
     assert (200, "", "stop") == (record.status, record.error, record.finish_reason)
@@ -266,14 +267,19 @@ async def test_others_are_served_meanwhile() -> None:
     assert [200] * 5 == [answer.status_code for answer in answers]
 
 
-async def test_one_that_reads_nothing_for_the_idle_time_costs_the_engine_no_more_and_is_not_its_fault() -> None:
+@stoppable
+async def test_one_that_reads_nothing_for_the_idle_time_costs_the_engine_no_more_and_is_not_its_fault(
+    time: Time,
+) -> None:
     blocks = [chunk("x" * 50_000)] * (OFFERED // 50_000)
     async with running_upstream(stream(*blocks, FINISH, DONE)) as upstream:
-        engine = {"replicas": [{"url": upstream.url}], "timeouts": {"idle_s": 0.1}}
+        engine = {"replicas": [{"url": upstream.url}], "timeouts": {"idle_s": 2.0}}
         async with running_gateway(one_model(engine, breaker={"min_failures": 1})) as gateway:
             async with silent_client(gateway, raw_request(stream=True)):
-                await upstream.request()
-                record = await gateway.records.of()
+                with time.stopped():
+                    await stalled(gateway, await upstream.request())
+                    time.passes(2.0)
+                    record = await gateway.records.of()
                 await upstream.received[0].gone.wait()
                 metrics = await gateway.metrics()
     assert (200, "client_stalled") == (record.status, record.error)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenario.gateway import HELLO, events_of, one_model, running_gateway
+from tests.scenario.gateway import HELLO, LONGEST_S, events_of, one_model, running_gateway
 from tests.scenario.upstream import (
     DONE,
     USAGE,
@@ -142,7 +142,7 @@ async def gone_on(path: str, *pieces: Piece) -> tuple[bytes, Any]:
     async with running_upstream(stream(*pieces, End.HANG)) as upstream:
         async with running_gateway(one_model(upstream.url)) as gateway:
             got = (await gateway.http.post(path, json=body)).content
-            await asyncio.wait_for(upstream.received[0].gone.wait(), 10)
+            await asyncio.wait_for(upstream.received[0].gone.wait(), LONGEST_S)
             return got, await gateway.records.of()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scenario.gateway import KEY, running_gateway
+from tests.scenario.gateway import KEY, LONGEST_S, running_gateway
 from tests.scenario.test_client_leaves import GONE, STRICT, client_of, left
 from tests.scenario.test_every_provider import MODELS, TEXT, engine, served
 
@@ -42,7 +42,7 @@ async def test_the_provider_sees_its_connection_closed(name: str, path: str, str
 
         async def asked(**wanted: bool) -> None:
             """Once the provider has been asked, and says this of it."""
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LONGEST_S):
                 while not [one for one in (await asking.get("/fake/requests")).json() if wanted.items() <= one.items()]:
                     pass
 

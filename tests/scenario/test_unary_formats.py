@@ -14,7 +14,7 @@ import pytest
 from engines.wire.unary.gemini import GeminiEmbeddings
 from engines.wire.unary.port import Told, UnaryRequest
 from gateway.relay.unary import AT_ONCE_BYTES
-from tests.scenario.gateway import KEY, Gateway, one_model, running_gateway
+from tests.scenario.gateway import KEY, LONGEST_S, Gateway, one_model, running_gateway
 from tests.scenario.upstream import Answer, running_upstream
 
 pytestmark = pytest.mark.anyio
@@ -128,7 +128,7 @@ async def test_others_are_seen_to_while_a_large_answer_is_written_and_its_client
             head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
             _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
             writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
-            await asyncio.wait_for(form.begun.wait(), 10)
+            await asyncio.wait_for(form.begun.wait(), LONGEST_S)
             writer.close()
             record = await gateway.records.of(0)
             assert (499, "client_gone", 3, "reported") == (
