@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_model_at_zero_wakes_for_a_deadline_it_cannot_keep_and_answers_once_a_replica_serves(
     tmp_path: Any,
 ) -> None:
-    config = scaled(tmp_path, startup_s=0.2, autoscale={"startup_s": 30})
+    config = scaled(tmp_path, startup_s=0.2, autoscale={"max": 1, "startup_s": 30})
     async with running_gateway(config) as gateway:
         assert (standing(gateway)["ready"], gateway.worker.ready) == (0, True)
         refused = await gateway.chat(headers={"x-request-timeout-ms": "5000"})

@@ -56,7 +56,7 @@ async def test_a_gateway_that_starts_before_sleeping_replicas_wakes_them_for_its
 
 @pytest.mark.slow
 async def test_launched_replicas_sleep_when_idle_and_wake_in_place_of_a_start(tmp_path: Any) -> None:
-    autoscale = {"zero_after_s": 0.001, "startup_s": 30, "sleep": {"level": 1, "wake_s": 1}}
+    autoscale = {"max": 1, "zero_after_s": 0.001, "startup_s": 30, "sleep": {"level": 1, "wake_s": 1}}
     async with running_gateway(scaled(tmp_path, startup_s=0.5, wake_s=0.1, autoscale=autoscale)) as gateway:
         assert (await gateway.chat(max_tokens=5)).status_code == 200
         for _ in range(2):

@@ -100,7 +100,7 @@ class FakeWorker:
 class Control:
     """A plane over a file, its supervisor, and its two fake workers."""
 
-    def __init__(self, path: Path, *, counters_timeout_s: float = 10.0) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         path.write_text(FILE)
         self.supervisor = Supervisor()
@@ -108,7 +108,7 @@ class Control:
             Source(path, environ={}),
             self.supervisor,
             workers=2,
-            counters=partial(CounterBoard, timeout_s=counters_timeout_s),
+            counters=partial(CounterBoard, timeout_s=60.0),
         )
         self.workers = [self.worker("0.0"), self.worker("1.1")]
 

@@ -33,22 +33,26 @@ async def test_counters_never_go_backwards_when_a_worker_is_replaced(gateway: Co
 
 
 async def test_a_late_worker_counts_as_last_heard(tmp_path: Path) -> None:
-    gateway = Control(tmp_path / "penstock.yaml", counters_timeout_s=0.01)
+    gateway = Control(tmp_path / "penstock.yaml")
     await gateway.start()
     gateway.workers[0].served(3)
     assert await gateway.count("penstock_requests_total") == 3
+    gateway.plane.counters._timeout_s = 0.01
     gateway.workers[0].served(1)
     gateway.workers[0].silent = True
     gateway.workers[1].served(1)
-    assert await gateway.count("penstock_requests_total") == 4
+    async with asyncio.timeout(60):  # on a slow machine the other is late, too, and heard the next time
+        while (counted := await gateway.count("penstock_requests_total")) != 4:
+            assert counted == 3
 
 
 async def test_a_worker_that_dies_while_it_is_asked_holds_nothing_up(gateway: Control) -> None:
+    gateway.plane.counters._timeout_s = 3600.0
     gateway.workers[0].silent = True
     asking = asyncio.ensure_future(gateway.count("penstock_requests_total"))
     await gateway.workers[0].watch.until(lambda: len(gateway.workers[0].unanswered) == 1)
     gateway.plane.detach("0.0")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         assert await asking == 0
 
 

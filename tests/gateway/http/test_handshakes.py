@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -93,7 +93,12 @@ async def test_a_handshake_that_does_not_come_is_given_up() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         await until(lambda: desk.open.handshakes == 0)
-        assert await ask(port, trust) == 200
+        async with asyncio.timeout(PATIENCE_S):
+            status = 0
+            while not status:
+                with suppress(ConnectionError, ssl.SSLError):  # on a slow machine its own is given up, too
+                    status = await ask(port, trust)
+        assert status == 200
         writer.close()
 
 

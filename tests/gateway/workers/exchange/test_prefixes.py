@@ -50,13 +50,13 @@ class Side:
         return sample.value
 
     async def heard(self, blocks: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.table.prefixes.held(self.slot) != blocks or self.exchange._waiting_bytes:
                 await asyncio.sleep(0)
 
 
 async def flushed(side: Side, messages: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(side.told) < messages:
             await asyncio.sleep(0.001)
 
@@ -86,7 +86,7 @@ async def test_a_full_link_drops_the_message_and_counts_it() -> None:
     side = Side()
     side.full = True
     side.exchange.news.note(("e", "a"), PACKED)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not side.dropped:
             await asyncio.sleep(0.001)
     side.full = False
