@@ -30,6 +30,9 @@ MAX_EVENT_VALUES: Final = 8_192
 """Of one event of an engine's: what a client is told of each is a frame of its own."""
 MAX_ANSWER_VALUES: Final = 16_384
 """Of one plain answer to a chat."""
+MAX_PIECES: Final = 1_024
+"""Of one event of an engine's, or one plain answer to a chat: texts, thoughts and calls (two each). What a client is
+told of each takes 2 to 4 us."""
 DECODING: Final = MAX_PARTS
 """Of a large body, in elements: a few milliseconds."""
 BYTES_PER_VALUE: Final = 2

@@ -17,7 +17,7 @@ from engines.port import Sink
 from engines.sse import split
 from engines.wire import ApiError, Finding
 from engines.wire.bounds import Unsayable
-from engines.wire.bulk import BYTES_PER_VALUE, MAX_ANSWER_VALUES, MAX_EVENT_VALUES, Counting
+from engines.wire.bulk import BYTES_PER_VALUE, MAX_ANSWER_VALUES, MAX_EVENT_VALUES, MAX_PIECES, Counting
 from engines.wire.events import (
     Counted,
     End,
@@ -125,6 +125,9 @@ class TranslatedStream(StreamRelay):
                 self._judge.broke("answer_truncated", message)
                 return
         said = self._translation.decoder.read(event)
+        if len(said) > MAX_PIECES:
+            self._judge.broke("answer_truncated", f"the engine sent an event of over {MAX_PIECES} pieces")
+            return
         try:
             self._say(said)
         except Unsayable as error:
@@ -274,6 +277,9 @@ class TranslatedDocument(Sink):
             )
             return
         said = self._egress.decode_answer(body)
+        if len(said) > MAX_PIECES:
+            attempt.refuse(UNNAMED, error_document(f"the engine sent an answer of over {MAX_PIECES} pieces"))
+            return
         ended = False
         for one in said:
             if isinstance(one, Counted):

@@ -27,6 +27,11 @@ def _texts(count: int) -> bytes:
     return b",".join([b'{"text":"a"}'] * count)
 
 
+def _by_turns(count: int) -> bytes:
+    """Texts and thoughts: each is a piece of its own to whoever is told."""
+    return b",".join([b'{"text":"a"},{"text":"a","thought":true}'] * (count // 2))
+
+
 def _vectors(count: int, numbers: int) -> bytes:
     values = b'{"values":[%b]}' % b",".join([b"0.123456789"] * numbers)
     return b'{"embeddings":[%b]}' % b",".join([values] * count)
@@ -35,6 +40,7 @@ def _vectors(count: int, numbers: int) -> bytes:
 ANSWERS: Final[dict[str, Callable[[], bytes]]] = {
     "small": lambda: _said(_texts(1)),
     "parts": lambda: _said(_texts(2_700)),
+    "turns": lambda: _said(_by_turns(1_000)),
     "crowd": lambda: _said(_texts((MIB - 256) // 13)),
     "prose": lambda: _said(b'{"text":"%b"}' % (b"a" * (7 * MIB))),
     "codes": lambda: _said(json.dumps({"text": CODE * (5 * MIB // len(CODE))}).encode()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import shutil
 import sys
 import time
@@ -20,6 +21,9 @@ from loadtests.stall.hook import Board
 from loadtests.stall.table import Reading
 
 READY_S = 120.0
+LOOKED_S = 600.0
+"""For the first look at 19,200 replicas, 400 a second at most, and then at the models that 12,000 of them list."""
+LOOK_EVERY_S = 2.0
 EDITS: dict[str, Any] = {"temperature": {"set": 0.5}, "max_tokens": {"max": 512}, "system_prefix": "Be brief."}
 COPIED: dict[str, Any] = {"share": 1, "cost_per_hour_usd": 1e6, "targets": [{"engine": "gemini", "model": "small"}]}
 MODELS, FLEET, REPLICAS = 1000, 300, 64
@@ -37,13 +41,13 @@ class Place(enum.Enum):
     FLEET = "300 models, each on an engine of 64 replicas"
 
 
-def until(ready: Callable[[], bool], process: Launched, bound_s: float = READY_S) -> None:
+def until(ready: Callable[[], bool], process: Launched, bound_s: float = READY_S, every_s: float = 0.02) -> None:
     """Wait until something is ready. Raises StallError when its process ends before, or the time does."""
     deadline = time.monotonic() + bound_s
     while not ready():
         if not process.running() or time.monotonic() > deadline:
             raise StallError(f"{' '.join(process.argv[:3])} is not ready: {process.log_tail()}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def engine(log: Path, module: str, cores: set[int]) -> tuple[Launched, str]:
@@ -92,7 +96,8 @@ class Watched:
     def __init__(
         self, place: Place, work: Path, backend: str, pieces: str, program: str, cores: set[int], load_cores: set[int]
     ) -> None:
-        """Starts it and waits until it answers. Raises StallError."""
+        """Starts it and waits until its start is over: what that does is in the window of no cause. Raises
+        StallError."""
         work.mkdir()
         self.place, self.load_cores = place, load_cores
         self.port = free_port()
@@ -108,6 +113,10 @@ class Watched:
         argv = [shebang, "-P", hook.__file__, str(work / "board"), program, "serve", "--config", str(self._config)]
         self.process = Launched([*argv, "--port", str(self.port)], cores, work / "gateway.log")
         until(self._ready, self.process)
+        until(lambda: started(self.process.log.read_text(errors="replace")), self.process)
+        if place is Place.FLEET:
+            looked = Looked()
+            until(lambda: looked.over(get(self.port, "/metrics")), self.process, LOOKED_S, LOOK_EVERY_S)
 
     def configure(self, extra_model: str = "", replaced_replica: int = 0) -> None:
         """Write the configuration anew."""
@@ -129,13 +138,48 @@ class Watched:
         self.process.stop()
 
     def _ready(self) -> bool:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/ready")
-        request.add_header("authorization", f"Bearer {API_KEY}")
         try:
-            urllib.request.urlopen(request, timeout=2).close()
+            get(self.port, "/ready")
         except OSError:
             return False
         return True
+
+
+class Looked:
+    """Whether a gateway's first look at its engines is over: since it began the age of its success has only risen."""
+
+    def __init__(self) -> None:
+        self._age_s = 0.0
+
+    def over(self, metrics: str) -> bool:
+        """As a scrape of this moment says."""
+        found = _AGE.search(metrics)
+        age_s = float(found[1]) if found is not None else 0.0
+        fell, self._age_s = age_s < self._age_s, age_s
+        return fell
+
+
+_AGE = re.compile(r'^penstock_loop_last_success_age_seconds\{[^}]*loop="health"[^}]*\} (\S+)', re.MULTILINE)
+
+
+def started(log: str) -> bool:
+    """Whether a gateway's log says how it found each replica: the last that its start does."""
+    for line in log.splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict) and told.get("event") == "ready":
+            return True
+    return False
+
+
+def get(port: int, path: str) -> str:
+    """The body of a GET. Raises OSError."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    request.add_header("authorization", f"Bearer {API_KEY}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(answer.read(), "utf-8")
 
 
 def builds(python: Path | None, environments: Path = ENVIRONMENTS) -> dict[str, str]:

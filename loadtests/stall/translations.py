@@ -50,6 +50,7 @@ def rows() -> list[Row]:
         ("7 MiB of prose", LIMIT_MS, "prose", 200),
         ("5 MiB of code", LIMIT_MS, "codes", 200),
         ("as many parts as are told", SMALL_MS, "parts", 200),
+        ("as many thoughts and texts as are told", SMALL_MS, "turns", 200),
         ("a call of as much as is told", SMALL_MS, "calls", 200),
         ("1 MiB of too many parts", SMALL_MS, "crowd", 502),
     ]

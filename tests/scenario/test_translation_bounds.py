@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engines.wire.bulk import MAX_ANSWER_VALUES, MAX_ELEMENTS, MAX_EVENT_VALUES
+from engines.wire.bulk import MAX_ANSWER_VALUES, MAX_ELEMENTS, MAX_EVENT_VALUES, MAX_PIECES
 from gateway.relay.unary import AT_ONCE_BYTES, LEAST_LISTS, LISTS_EACH, WINDOWS_AT_ONCE
 from tests.engines.wire.translation import streams
 from tests.scenario.gateway import events_of, one_model, running_gateway
@@ -80,6 +80,27 @@ async def test_an_event_of_too_many_pieces_ends_its_stream_and_nothing_of_it_is_
         assert "error" in events[-1]
         assert str(MAX_EVENT_VALUES) in events[-1]["error"]["message"]
         assert len(events) < 5
+
+
+def turns(count: int) -> dict[str, Any]:
+    """Texts and thoughts by turns."""
+    answer = said("a")
+    answer["candidates"][0]["content"]["parts"] = [{"text": "a", "thought": at % 2 == 1} for at in range(count)]
+    return answer
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_texts_and_thoughts_by_turns_are_told_up_to_a_bound(streams: bool) -> None:
+    asked = CHAT | {"max_tokens": 9, "stream": streams}
+    for count, most in ((MAX_PIECES - 9, ""), (MAX_PIECES + 1, f"over {MAX_PIECES} pieces")):
+        async with (
+            running_upstream(stream(event(turns(count))) if streams else plain(turns(count))) as upstream,
+            running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
+        ):
+            told = await gateway.http.post("/v1/messages", json=asked)
+            said_why = told.text if streams else (await gateway.records.of(0)).reason
+            assert most in said_why
+            assert (b"thinking" in told.content) is not bool(most)
 
 
 async def test_large_events_in_small_pieces_are_counted_each_for_itself() -> None:

@@ -106,8 +106,20 @@ class GeminiStreamDecoder(StreamDecoder):
     def _candidate(self, candidate: Candidate, said: list[Event]) -> None:
         content = candidate.content
         if content is not None:
+            texts: list[str] = []  # parts in a row that are alike are one: each would be a frame of its own
+            thought = False
             for part in content.parts or ():
-                self._part(part, said)
+                plain = _is_text(part)
+                if texts and not (plain and bool(part.thought) is thought):
+                    said.append(_joined(texts, thought))
+                    texts = []
+                if plain:
+                    texts.append(part.text or "")
+                    thought = bool(part.thought)
+                else:
+                    self._part(part, said)
+            if texts:
+                said.append(_joined(texts, thought))
         reason = candidate.finish_reason
         if reason and not self._finished:
             ended = self._ending(reason, candidate.finish_message)
@@ -145,6 +157,24 @@ class GeminiStreamDecoder(StreamDecoder):
         if not finish:
             return Failed(message or f"the engine could not finish its answer: {reason}", FAILED_STATUS)
         return Finish(events.TOOL_CALLS if finish == events.STOP and self._calls else finish)
+
+
+def _joined(texts: list[str], thought: bool) -> Event:
+    text = "".join(texts)
+    return Reasoning(text, "", "", NAME) if thought else Text(text)
+
+
+def _is_text(part: Part) -> bool:
+    """Whether it is text, of the answer or of a thought, and nothing else."""
+    return (
+        bool(part.text)
+        and not part.thought_signature
+        and part.function_call is None
+        and part.inline_data is NULL
+        and part.file_data is NULL
+        and part.executable_code is NULL
+        and part.code_execution_result is NULL
+    )
 
 
 def normalised(raw: msgspec.Raw) -> Usage | None:

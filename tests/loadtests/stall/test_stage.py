@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.stall.stage import Place, StallError, builds, config, program_of
+from loadtests.stall.stage import Looked, Place, StallError, builds, config, program_of, started
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -46,3 +46,21 @@ def test_the_compiled_build_is_measured_too_where_it_is_installed(tmp_path: Path
     compiled.touch()
     assert builds(None, tmp_path) == {"penstock": ours, "penstock compiled": str(compiled)}
     assert builds(compiled.with_name("python"), tmp_path) == {"penstock": str(compiled)}
+
+
+def test_a_window_begins_when_the_log_says_that_the_start_is_over() -> None:
+    before = '{"level":"info","event":"config_notice","notice":"\\"event\\": \\"ready\\""}\nno JSON\n'
+    assert not started(before)
+    assert started(before + '{"level": "info", "event": "ready", "url": "http://127.0.0.1:1"}\n')
+
+
+def test_and_once_the_first_look_at_the_engines_has_ended() -> None:
+    looked = Looked()
+
+    def over(age_s: str) -> bool:
+        family = "penstock_loop_last_success_age_seconds"
+        lines = [f"# TYPE {family} gauge", f'{family}{{loop="date"}} 0.1', f'{family}{{loop="health"}} {age_s}', ""]
+        return looked.over("\n".join(lines))
+
+    assert not looked.over("")
+    assert [over(age_s) for age_s in ("0.5", "41.5", "41.5", "83.25", "0.75", "1.75")] == [False] * 4 + [True, False]

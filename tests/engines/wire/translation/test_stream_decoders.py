@@ -108,6 +108,31 @@ def test_events_of_a_message() -> None:
     ] == decoded(anthropic_messages.EGRESS.stream_decoder(), [streams.MESSAGES])
 
 
+def test_texts_of_one_response_of_geminis_that_follow_each_other_are_one() -> None:
+    parts: list[dict[str, Any]] = [
+        {"text": "a"},
+        {"text": "b", "thought": False},
+        {"text": "c", "thought": True},
+        {"text": "d", "thought": True},
+        {"text": "e", "thought": True, "thoughtSignature": "s"},
+        {"text": ""},
+        {"text": "f"},
+        {"functionCall": {"name": "g"}},
+        {"text": "h"},
+    ]
+    told = gemini.EGRESS.stream_decoder().read(streams.data(candidates=[{"content": {"parts": parts}}]))
+    assert [
+        Start("", ""),
+        Text("ab"),
+        Reasoning("cd", origin="gemini"),
+        Reasoning("e", "s", origin="gemini"),
+        Text("f"),
+        ToolStart(0, "", "g"),
+        ToolArgs(0, "{}"),
+        Text("h"),
+    ] == list(told)
+
+
 def test_responses_of_geminis() -> None:
     assert [
         Start("r1", "gemini-3"),
