@@ -14,7 +14,7 @@ from typing import Final
 
 from engines.collect import fetch
 from engines.errors import ConnectFailed, CredentialsRefused, EngineError, OutOfSockets
-from engines.http1.secrecy import Secrets
+from engines.http1.secrecy import Secrets, credentials_in
 from engines.loads.load import EngineLoad
 from engines.loads.metrics import MetricsReader
 from engines.model import Deadlines, Operation
@@ -147,12 +147,11 @@ class HttpEngine(Engine):
         self.tells_load = settings.tells_load
         self.tells_limits = settings.tells_limits
         self.keyed = settings.keyed
+        told = [secret for name, value in settings.headers for secret in credentials_in(name, value)]
         self._lasting = tuple(
             secret.encode()
-            for secret in (
-                *settings.api_keys,
-                *(settings.signing.secrets if settings.signing is not None else ()),
-                *[value for _, value in settings.headers],
+            for secret in dict.fromkeys(
+                (*settings.api_keys, *(settings.signing.secrets if settings.signing is not None else ()), *told)
             )
             if secret and len(secret) >= 8
         )

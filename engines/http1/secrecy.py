@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,21 @@ MIN_BYTES: Final = 8
 
 _OTHER_WRITERS: Final = (("<>&", "\\u%04x"), ("<>&'+`", "\\u%04X"))
 """What else than JSON asks for Go, and .NET, write as an escape, and how. A key in base64 has a plus."""
+
+
+_NAMES_ONE: Final = re.compile(r"auth|key|token|secret|cookie|pass|cred", re.IGNORECASE).search
+
+
+def credentials_in(name: str, value: str) -> tuple[str, ...]:
+    """What of a header that an operator has engines sent must not be told: of one that is named so the value and each
+    of its words (`Bearer sk-...` is repeated without its scheme), of any other the value, unless it is of words alone.
+
+    `x-team: platform` is no secret, and would blot the word out of every answer.
+    """
+    words = value.split()
+    if _NAMES_ONE(name):
+        return (value, *words)
+    return () if all(word.isalpha() for word in words) else (value,)
 
 
 class Secrets:

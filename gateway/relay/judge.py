@@ -113,6 +113,8 @@ class Judge:
                 return b""
             self._error = True
             self._account.error_kind = "engine_error"
+        if self._error and payload(event).startswith(b"[DONE]"):
+            return b""  # a success marker in any format, also in one that has none of the kind
         if finding.ends:
             self._marked = True
             if self._error or not attempt.finish_reason:

@@ -721,6 +721,23 @@ def test_an_error_after_something_has_left_takes_the_place_of_the_success(error:
     assert bench.ledger.records[0].error == "engine_error"
 
 
+@pytest.mark.parametrize(
+    ("operation", "content"),
+    [
+        (Operation.CHAT, chunk()),
+        (Operation.MESSAGES, frame({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}})),
+        (Operation.RESPONSES, frame({"type": "response.output_text.delta", "delta": "Hi"})),
+    ],
+)
+def test_no_marker_passes_after_an_error_in_any_format(operation: Operation, content: bytes) -> None:
+    error = frame({"type": "error", "sequence_number": 1, "error": {"type": "api_error", "message": "it broke"}})
+    client, bench = relayed([content], [error], [DONE, b": bye\n\n", SUCCESS[operation]], operation=operation)
+    assert client.body.startswith(content)
+    assert b"it broke" in client.body
+    assert b"[DONE]" not in client.body
+    assert bench.ledger.records[0].error == "engine_error"
+
+
 @pytest.mark.parametrize(("ending", "failures"), [([DONE], 0), ([], 1)])
 def test_a_marker_without_a_finish_reason_is_a_habit_and_a_stream_without_either_was_cut(
     ending: list[bytes], failures: int

@@ -93,6 +93,25 @@ async def test_secrets_are_what_must_be_hidden_and_short_words_are_not() -> None
         assert engine_at(up).secrets == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        ("Authorization", "Bearer sk-0123456789", ["Bearer sk-0123456789", "sk-0123456789"]),
+        ("proxy-authorization", "Basic dXNlcjpwYXNz", ["Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"]),
+        ("x-functions-key", "lettersonly", ["lettersonly"]),
+        ("x-team", "platform", []),
+        ("x-title", "Our  Application", []),
+        ("x-org", "org-12345", ["org-12345"]),
+    ],
+)
+async def test_a_header_that_is_configured_is_hidden_unless_it_is_words_and_without_its_scheme(
+    name: str, value: str, hidden: list[str]
+) -> None:
+    async with upstream() as up:
+        engine = engine_at(up, headers=((name, value),))
+        assert engine.secrets == tuple(word.encode() for word in hidden)
+
+
 async def test_replicas_do_not_share_connections() -> None:
     async with upstream() as first, upstream() as second:
         replicas = [Replica(name, f"http://{up.origin.authority}") for name, up in (("a", first), ("b", second))]
