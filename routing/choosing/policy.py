@@ -8,7 +8,7 @@ from collections.abc import Collection
 from routing.choosing.filters import refused
 from routing.choosing.usable import last_resort
 from routing.facts import RequestFacts
-from routing.model import Endpoint
+from routing.model import SESSION, Endpoint
 from routing.route import ModelRoute
 from routing.waiting.admission import IDLE_SHARE
 
@@ -62,12 +62,45 @@ def choose_with_room(
 ) -> tuple[Endpoint | None, bool]:
     """The endpoint for the request among those not known to be full; and whether there is one.
 
-    When all are full, the one that would be asked all the same; None when nothing at all is available.
+    Where there is, and one that is full holds the prompt, that one, if it is the cheapest with its queue: to be sent
+    away for a moment's queue costs a prefill elsewhere, and whoever comes next is sent away for that one. When all are
+    full, the one that would be asked all the same; None when nothing at all is available.
     """
     pools = route.asked(facts.operation).pools
     full = {endpoint for pool in pools for endpoint in pool if is_full(endpoint, facts, route, now)}
     endpoint = choose(route, facts, now, rng, full)
-    return endpoint, endpoint is not None and endpoint not in full
+    if endpoint is None or endpoint in full:
+        return endpoint, False
+    if full and keeps_prompts(route):
+        out = {one for one in full if not is_waited_for(one, facts, route)}
+        if len(out) < len(full):
+            holder = choose(route, facts, now, rng, out)
+            if holder is not None and holder in full and holds(holder, facts, route):
+                return holder, True
+    return endpoint, True
+
+
+def keeps_prompts(route: ModelRoute) -> bool:
+    """Whether the policy sends a prompt to where it was computed before."""
+    return route.prefixes is not None or route.policy == SESSION
+
+
+def is_waited_for(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute) -> bool:
+    """Whether a request may join the queue of an endpoint that is full, if its prompt is held there, so that it needs
+    little time and few blocks: one that has places left, and is below the configured limit. Work of negative priority
+    may not."""
+    state = endpoint.state
+    most = route.line.settings.in_flight
+    if facts.priority < 0 or (most and state.in_flight_requests + state.remote_requests >= most):
+        return False
+    return not state.reported.has_no_places
+
+
+def holds(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute) -> bool:
+    """Whether it is believed to have computed most of the prompt."""
+    if route.prefixes is None:
+        return bool(facts.session)
+    return 2 * facts.uncached_tokens(endpoint.state.slot) <= facts.prompt_tokens
 
 
 def is_full(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute, now: float) -> bool:

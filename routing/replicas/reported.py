@@ -18,6 +18,8 @@ FADE_INTERVALS: Final = 2.0
 LAST_INTERVALS: Final = 3.0
 FULL_KV: Final = 0.9
 """From there on vLLM preempts what it runs to let in more."""
+PLACES_TOLD: Final = 3
+"""Reports in a row in which as many run as ever did, while others wait: it has no more places."""
 INTERVAL_S: Final = 2.0
 """Of reports that do not say when the next one comes."""
 
@@ -31,6 +33,8 @@ class ReportedLoad:
         "_foreign_waiting",
         "_interval_s",
         "_kv_usage",
+        "_most_running",
+        "_most_told",
         "_running",
         "_told_s",
         "_waiting",
@@ -50,6 +54,9 @@ class ReportedLoad:
         self.full_from = 1
         """With so many requests of ours and the other workers' in flight it is full, until `full_until_s`."""
         self.full_until_s = float("-inf")
+        self._most_running = 0
+        self._most_told = 0
+        """In how many reports in a row so many ran while others waited."""
 
     def tell(
         self,
@@ -69,6 +76,8 @@ class ReportedLoad:
         if interval_s is not None:
             self._interval_s = interval_s
         self._running, self._waiting, self._kv_usage = running, waiting, kv_usage
+        if running is not None:
+            self._count_places(running, waiting or 0)
         if waiting or (kv_usage is not None and kv_usage >= FULL_KV):
             # Of those that wait as large a part is ours as of all; without them it was just full.
             ours = waiting or 0
@@ -87,6 +96,17 @@ class ReportedLoad:
         # Nobody says whose the waiting ones are: as large a part of them as of all is foreign.
         self._foreign_waiting = (waiting or 0) * self._foreign_requests / total if total else 0.0
         self._foreign_s = now
+
+    @property
+    def has_no_places(self) -> bool:
+        """Whether those that wait there wait for others to end, as far as it told, and not for prompts to be computed."""
+        return self._most_told >= PLACES_TOLD
+
+    def _count_places(self, running: int, waiting: int) -> None:
+        if running > self._most_running:
+            self._most_running, self._most_told = running, 0
+        if waiting:
+            self._most_told = self._most_told + 1 if running and running == self._most_running else 0
 
     def weight(self, now: float) -> float:
         """How much the last report still says, 1 down to 0."""

@@ -11,7 +11,7 @@ from gateway.virtual.fleet.balancer import Balancer, Policy, Surroundings
 from gateway.virtual.fleet.foresight import Foresight
 from gateway.virtual.fleet.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import BLOCK_TOKENS, BYTES_PER_TOKEN, Call
-from routing.choosing.policy import choose
+from routing.choosing.policy import choose, choose_with_room
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.lease import Lease, LeaseSeries
@@ -48,9 +48,10 @@ class ModelledGateway:
         rng: random.Random,
         peers: int,
         room: float = 1.0,
+        spares: bool = False,
     ) -> None:
         """`peers` choose among the replicas and share no index, ourselves included. Caches are taken to hold `room`
-        times what they do."""
+        times what they do. `spares`: replicas that are known to be full are spared, as admission does."""
         self.table = ReplicaTable()
         names = tuple(str(i) for i in range(len(gpus)))
         spec = ModelSpec(
@@ -77,6 +78,7 @@ class ModelledGateway:
                 endpoint.state.cache_blocks = blocks
                 route.prefixes.limit(endpoint.state.slot, blocks)
         self._rng = rng
+        self._spares = spares
         self.untold: list[tuple[int, Sequence[int]]] = []
         """What went where, by the place in the pool, since the others were told."""
         self.series = LeaseSeries()
@@ -90,7 +92,10 @@ class ModelledGateway:
         facts.tenant, facts.priority = arrival.tenant, arrival.priority
         if self._told_true:
             facts.match = self._true_match(call)
-        endpoint = choose(self._route, facts, now, self._rng)
+        if self._spares:
+            endpoint, _ = choose_with_room(self._route, facts, now, self._rng)
+        else:
+            endpoint = choose(self._route, facts, now, self._rng)
         assert endpoint is not None, "no replica of the model ever fails"
         lease = Lease(endpoint.state, facts, now, None, self.series)
         replica = self._place[endpoint]
@@ -123,6 +128,10 @@ class ModelledGateway:
         sent.lease.works(now, self._rng)
         if self.balancer.watcher is not None:
             self.balancer.watcher.first_token(sent.call, sent.replica, now)
+
+    def told(self, replica: int, scrape: Scrape, now: float) -> None:
+        """An answer begins with what its engine has to do, as vLLM's load header says it."""
+        self.pool[replica].state.tell(scrape.running, scrape.waiting, scrape.kv_usage_ratio, now)
 
     def ended(self, sent: Sent, cached_tokens: int, now: float) -> None:
         """Its answer is whole, and says how much of the prompt was cached."""

@@ -51,6 +51,8 @@ class Crew:
     """Times what caches hold that the gateways take them to hold: how many bytes a token has is a guess."""
     corrects: bool = True
     """Whether they correct that by what engines report."""
+    spares: bool = False
+    """Whether engines say with each answer what they have to do, and those that are full by that are spared."""
 
 
 ALONE = Crew()
@@ -65,7 +67,7 @@ class ModelledFleet:
         foresight = Foresight(caches, len(self.cores))
         peers = 1 if crew.share_s else crew.gateways
         self.gateways = [
-            ModelledGateway(policy, gpus, caches, foresight, seeded(seed, "gateway", i), peers, crew.room)
+            ModelledGateway(policy, gpus, caches, foresight, seeded(seed, "gateway", i), peers, crew.room, crew.spares)
             for i in range(crew.gateways)
         ]
         self._crew = crew
@@ -154,6 +156,8 @@ class ModelledFleet:
                     outcome.ttft_s = emitted_s - outcome.call.at_s
                     outcome.cached_tokens = request.cached_tokens
                     sent.gateway.first_token(sent, emitted_s)
+                    if self._crew.spares:
+                        sent.gateway.told(replica, scrape([self.cores[replica]])[0], emitted_s)
                 if finished:
                     outcome.end_s = emitted_s
                     sent.gateway.ended(sent, outcome.cached_tokens, emitted_s)

@@ -141,3 +141,13 @@ def test_a_call_that_no_replica_can_hold_is_an_error() -> None:
 
 def test_no_calls_no_outcomes() -> None:
     assert fleet_of("least_load").play([]) == []
+
+
+def test_to_spare_the_full_does_not_drive_hot_prompts_from_where_they_are_held() -> None:
+    scenario = scenario_named("shared-prompts")
+    replicas = scenario.fleet(4)
+    calls = calls_of(scenario.workload(1, 76.0, 10.0))
+    outcomes = ModelledFleet(replicas, policy_named("prefix"), 1, Crew(spares=True)).play(calls)
+    found = figures_of(outcomes, replicas, scenario.ttft_slo_s)
+    assert found.good_ratio > 0.99
+    assert found.hit_ratio > 0.9
