@@ -101,7 +101,7 @@ test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minut
 bench-load: $(STAMP)  ## what the load client itself can do on one core, under a minute
 	$(BIN)/python -m loadtests.calibration.limits $(ARGS)
 
-bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
+bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour; ARGS=--bars judges capacity and p99 next to sglang-router and vllm-router
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
 bench-routing: $(STAMP)  ## routing policies on modelled fleets of 4, 16 and 64 replicas, in virtual time, and each bar met or missed; under an hour on two cores

@@ -2,40 +2,34 @@
 
 Each round of a gateway has replicas of its own, started for it with empty caches, and all gateways have their turn in a
 round before any has its next. The hit rate is what the replicas counted, not what anybody reports of himself.
+
+With `--bars` the figures are judged (`loadtests/peers/bars.py`), of system prompts and of chats: the capacity of ours
+and of each peer's cache_aware, then three runs of ours and the better peer in turns at its capacity. Ends with status 1
+where a bar is missed or cannot be judged. It takes 25 minutes; with `--short` 2 for each kind, which say little.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import sys
 import tempfile
-import time
-import urllib.request
+from dataclasses import asdict
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from loadtests.peers.commands import API_KEY
+from loadtests.peers.climb import Climb, evenly
 from loadtests.peers.environments import PeerError
-from loadtests.peers.fleets import DEFAULT, MODEL, fleet_command
-from loadtests.peers.table import PeerRound, PeerRow, figures, table
-from loadtests.peers.traffic import GOOD_RATIO, KINDS, cold
-from loadtests.processes.launched import Launched, free_port
+from loadtests.peers.fleets import DEFAULT
+from loadtests.peers.judged import Judged, ours
+from loadtests.peers.rounds import Load, Measured, Rounds
+from loadtests.peers.table import PeerRow, figures, table
+from loadtests.peers.traffic import GOOD_RATIO, KINDS
 from loadtests.processes.machine import alone
-from loadtests.run.run import RunError, execute
-from loadtests.scenario.facts import of_metrics
-from loadtests.schedule.arrivals import Poisson
-from loadtests.schedule.plan import Plan
-from loadtests.statistics.columns import columns
-from loadtests.statistics.honesty import examine
-from loadtests.statistics.slo import parse_slo
-from loadtests.statistics.window import fixed_window
+from loadtests.run.run import RunError
+from loadtests.statistics.slo import Slo, parse_slo
 
-READY_S = 90.0
-_POLL_S = 0.05
+JUDGED = ("system-prompts", "chats")
+RUNS = 3
 
 
 class Peers:
@@ -43,25 +37,9 @@ class Peers:
 
     def __init__(self, options: argparse.Namespace, work: Path) -> None:
         self.options = options
-        self.work = work
-        self.slo = parse_slo(options.slo)
+        self.rounds = Rounds(options, work)
+        self.slo = self.rounds.slo
         self.rows = [PeerRow(name) for name in options.gateways.split(",") if name]
-        cores = sorted(os.sched_getaffinity(0))
-        self.gateway_cores = {cores[-1]}
-        self.other_cores = set(cores[:-1]) or set(cores)
-        self.traffic = KINDS[options.traffic]
-        self.plan = Plan(
-            target="http://127.0.0.1",
-            model=MODEL,
-            arrivals=Poisson(rate_per_s=options.rate / self.traffic.turns),
-            duration_s=options.duration,
-            drain_s=10.0,
-            timeout_s=30.0,
-            cores=tuple(sorted(self.other_cores)[:1]),
-            headers={"authorization": f"Bearer {API_KEY}"},
-            slo=self.slo,
-            workload_spec=self.traffic.workload,
-        )
 
     def run(self) -> None:
         """Every gateway, every round."""
@@ -70,154 +48,57 @@ class Peers:
                 if row.problems:
                     continue
                 print(f"round {number + 1} of {self.options.rounds}: {row.name}", file=sys.stderr, flush=True)
-                try:
-                    row.rounds.append(self._delivered(row, number, self.options.rate))
-                except (PeerError, RunError) as error:
-                    row.problems.append(str(error))
+                found = self._delivered(row, f"round {number + 1}", self.rounds.steady(self.options.rate, number))
+                if found is not None:
+                    row.rounds.append(found.round)
         for row in self.rows if self.options.capacity else ():
             self._seek(row)
 
     def _seek(self, row: PeerRow) -> None:
         """Find the rate up to which a gateway meets the objective for nine requests of ten."""
-        for rate in self.traffic.capacity_rates:
+        for rate in self.rounds.traffic.capacity_rates:
             if row.problems:
                 return
             print(f"capacity: {row.name} at {rate:g}/s", file=sys.stderr, flush=True)
-            try:
-                found = self._delivered(row, int(rate), rate)
-            except (PeerError, RunError) as error:
-                row.problems.append(str(error))
+            found = self._delivered(row, f"capacity at {rate:g}/s", self.rounds.steady(rate, int(rate)))
+            if found is None:
                 return
-            good = figures(PeerRow(row.name, [found]), self.slo)["attainment"] or 0.0
+            good = figures(PeerRow(row.name, [found.round]), self.slo)["attainment"] or 0.0
             row.tried.append((rate, good))
             if good < GOOD_RATIO:
                 return
 
-    def _delivered(self, row: PeerRow, number: int, rate: float) -> PeerRound:
-        """A round, again when the client was late: a neighbour on the machine is no property of a gateway."""
-        for attempt in range(self.options.tries):
-            done, reasons = self._round(row, number, attempt, rate)
-            if not reasons:
-                break
-            print(f"  not delivered: {'; '.join(reasons)}", file=sys.stderr, flush=True)
-        row.problems += [f"round {number + 1}: {reason}" for reason in reasons]
-        return done
-
-    def _round(self, row: PeerRow, number: int, attempt: int, rate: float) -> tuple[PeerRound, list[str]]:
-        """What was measured, and why it must not be believed."""
-        work = self.work / f"{row.name.replace(':', '-')}-{rate:g}-{number}-{attempt}"
-        work.mkdir()
-        processes: list[Launched] = []
+    def _delivered(self, row: PeerRow, said: str, load: Load) -> Measured | None:
+        """A round, with what is wrong with it; None where there was none."""
         try:
-            urls = []
-            for replica in range(self.options.replicas):
-                port = free_port()
-                urls.append(f"http://127.0.0.1:{port}")
-                processes.append(Launched(self._simulator(port), self.other_cores, work / f"replica-{replica}.log"))
-            for url, process in zip(urls, processes, strict=True):
-                self._until(url, process)
-            port = free_port()
-            command = fleet_command(row.name, port, urls, work)
-            gateway = Launched(command.argv, self.gateway_cores, work / "gateway.log", command.env)
-            processes.append(gateway)
-            url = f"http://127.0.0.1:{port}"
-            self._until(url, gateway, ask=True)
-            return self._measure(row, number, rate, url, gateway, urls, work)
-        finally:
-            for process in reversed(processes):
-                process.stop()
-
-    def _simulator(self, port: int) -> list[str]:
-        options = self.options
-        program = str(Path(sys.executable).with_name("penstock"))
-        knobs = {
-            "model": MODEL,
-            "ttft-ms": options.ttft_ms,
-            "itl-ms": options.itl_ms,
-            "prefill-ms-per-token": options.prefill_ms,
-            "prefill-tokens-per-s": options.prefill_tokens_per_s,
-            "kv-cache-blocks": options.cache_blocks,
-            "max-model-len": min(32_768, options.cache_blocks * 16),
-        }
-        # Replicas and client may have to share a core, and it is the client's clock that everything is read from.
-        nice = [found, "-n", "5"] if (found := shutil.which("nice")) else []
-        words = [word for name, value in knobs.items() for word in (f"--{name}", str(value))]
-        return [*nice, program, "simulate", "--port", str(port), *words]
-
-    def _measure(
-        self, row: PeerRow, number: int, rate: float, url: str, gateway: Launched, replicas: list[str], work: Path
-    ) -> tuple[PeerRound, list[str]]:
-        before, cpu_s = [scrape(replica) for replica in replicas], gateway.cpu_s()
-        arrivals = Poisson(rate_per_s=rate / self.traffic.turns)
-        plan = replace(self.plan, target=url, seed=number, arrivals=arrivals)
-        result = execute(plan, work / "run")
-        cpu_s = gateway.cpu_s() - cpu_s
-        after = [scrape(replica) for replica in replicas]
-        run = columns(result.records)
-        honesty = examine(run, result.started_ns, result.ran_s, open_loop=True, workers=result.loads())
-        failed = {kind: count for kind, count in run.error.counts().items() if kind}
-        if failed:
-            row.problems.append(f"round {number + 1}: {sum(failed.values())} of {len(run)} failed: {failed}")
-        window = fixed_window(result.started_ns, plan.duration_s, self.options.warm_up)
-        measured = PeerRound(
-            run=run.take(window.scheduled(run)),
-            window_s=window.length_s,
-            requests=len(run),
-            cpu_s=cpu_s,
-            hit_tokens=grown(before, after, "metrics.vllm:prefix_cache_hits_total"),
-            queried_tokens=grown(before, after, "metrics.vllm:prefix_cache_queries_total"),
-            served=tuple(
-                int(grown([b], [a], "metrics.vllm:request_success_total")) for b, a in zip(before, after, strict=True)
-            ),
-            cold=cold(result.records, window.start_ns),
-        )
-        return measured, honesty.reasons
-
-    def _until(self, url: str, process: Launched, ask: bool = False) -> None:
-        """Until it is healthy; with `ask`, until it answers a chat request. Raises PeerError."""
-        deadline = time.monotonic() + READY_S
-        wrong = ""
-        while time.monotonic() < deadline:
-            if not process.running():
-                raise PeerError(f"it ended at once: {process.log_tail(2)}")
-            try:
-                if ask:
-                    body = {"model": MODEL, "max_tokens": 1, "messages": [{"role": "user", "content": "are you there"}]}
-                    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode())
-                    request.add_header("content-type", "application/json")
-                    request.add_header("authorization", f"Bearer {API_KEY}")
-                    urllib.request.urlopen(request, timeout=10).close()
-                else:
-                    urllib.request.urlopen(f"{url}/health", timeout=2).close()
-            except OSError as error:
-                wrong = str(error)
-                time.sleep(_POLL_S)
-                continue
-            return
-        raise PeerError(f"it does not answer after {READY_S:g} s: {wrong}")
-
-
-def scrape(url: str) -> dict[str, float | None]:
-    """A replica's own counters."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
-        return of_metrics(answer.read().decode())
-
-
-def grown(before: list[dict[str, float | None]], after: list[dict[str, float | None]], name: str) -> float:
-    """How much a counter grew, over all replicas."""
-    return sum((b.get(name) or 0.0) for b in after) - sum((b.get(name) or 0.0) for b in before)
+            found = self.rounds.delivered(row.name, load)
+        except (PeerError, RunError) as error:
+            row.problems.append(str(error))
+            return None
+        if found.failed:
+            count = sum(found.failed.values())
+            row.problems.append(f"{said}: {count} of {len(found.whole)} failed: {found.failed}")
+        row.problems += [f"{said}: {reason}" for reason in found.reasons]
+        return found
 
 
 def parse_options(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.peers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--gateways", default=",".join(DEFAULT), help="NAME or NAME:POLICY, with commas between them")
     parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tries", type=int, default=3, help="of a round in which the client was late")
-    parser.add_argument("--traffic", choices=list(KINDS), default="prefixes", help="see loadtests/peers/traffic.py")
+    parser.add_argument("--traffic", choices=list(KINDS), help="see loadtests/peers/traffic.py (default: prefixes)")
     parser.add_argument("--capacity", action="store_true", help="also find the rate that each carries")
-    parser.add_argument("--duration", type=float, default=60.0, metavar="S", help="of a round")
-    parser.add_argument("--warm-up", type=float, default=30.0, metavar="S", help="of that; caches begin empty")
+    parser.add_argument("--bars", action="store_true", help="judge; of both kinds, where --traffic names none")
+    parser.add_argument("--short", action="store_true", help="with --bars: one short run each, to see that it works")
+    parser.add_argument("--climb-from", type=float, metavar="RATE", help="with --bars: the lowest rate tried")
+    parser.add_argument("--climb-to", type=float, metavar="RATE", help="the highest")
+    parser.add_argument("--compiled-python", type=Path, metavar="PATH", help="default: .envs/compiled/bin/python")
+    parser.add_argument("--duration", type=float, metavar="S", help="of a round (60)")
+    parser.add_argument("--warm-up", type=float, metavar="S", help="of that (30); caches begin empty")
     parser.add_argument("--rate", type=float, help="requests per second, Poisson")
     parser.add_argument("--slo")
     parser.add_argument("--ttft-ms", type=float, default=20.0, help="of a replica, beside prefill")
@@ -227,22 +108,76 @@ def parse_options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--cache-blocks", type=int, help="of 16 tokens, of each replica")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args(argv)
-    traffic = KINDS[options.traffic]
+    options.kinds = [options.traffic] if options.traffic or not options.bars else list(JUDGED)
+    if options.bars:
+        return options
+    return for_traffic(options, options.traffic or "prefixes")
+
+
+def for_traffic(options: argparse.Namespace, kind: str) -> argparse.Namespace:
+    """The same options, with what the kind of traffic brings where nothing was given."""
+    traffic = KINDS[kind]
     usual = {
         "rate": traffic.rate_per_s,
         "slo": traffic.slo,
         "prefill_ms": traffic.prefill_ms,
         "prefill_tokens_per_s": traffic.prefill_tokens_per_s,
         "cache_blocks": traffic.cache_blocks,
+        "duration": 20.0 if options.short else 60.0,
+        "warm_up": 8.0 if options.short else 30.0,
     }
+    made = argparse.Namespace(**{**vars(options), "traffic": kind})
     for name, value in usual.items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    return options
+        if getattr(made, name) is None:
+            setattr(made, name, value)
+    return made
+
+
+def climb_of(options: argparse.Namespace) -> Climb:
+    """The rates that are tried for a capacity; fewer and for less long where the options ask for the short form."""
+    usual = KINDS[options.traffic].climb_per_s
+    lowest, highest = options.climb_from or usual[0], options.climb_to or usual[-1]
+    return Climb(
+        evenly(lowest, highest, 5 if options.short else len(usual)), *((4.0, 8.0) if options.short else (9.0, 20.0))
+    )
+
+
+def judged(options: argparse.Namespace, work: Path) -> list[tuple[Judged, Slo]]:
+    """Each kind of traffic, run."""
+    name, missing = ours(options.compiled_python)
+    if missing:
+        print(missing, file=sys.stderr, flush=True)
+    found = []
+    for kind in options.kinds:
+        made = for_traffic(options, kind)
+        place = work / kind
+        place.mkdir()
+        one = Judged(kind, Rounds(made, place), name, climb_of(made), 1 if made.short else RUNS, strict=not made.short)
+        one.run()
+        found.append((one, parse_slo(made.slo)))
+    return found
+
+
+def tell(found: list[tuple[Judged, Slo]], written: Path | None) -> int:
+    """Print the verdicts; the exit status."""
+    data = []
+    for one, slo in found:
+        print(table(list(one.rows.values()), slo))
+        print("\n".join(one.notes), end="\n\n")
+        rows = [{"name": row.name, **figures(row, slo), "tried": row.tried} for row in one.rows.values()]
+        data.append({"traffic": one.kind, "rows": rows, "bars": [asdict(bar) for bar in one.bars]})
+    print("\n".join([bar.line() for one, _ in found for bar in one.bars]))
+    if written:
+        written.write_text(json.dumps(data, indent=1))
+    return 0 if all(bar.met for one, _ in found for bar in one.bars) else 1
 
 
 def main(argv: list[str]) -> int:
     options = parse_options(argv)
+    if options.bars:
+        with alone(), tempfile.TemporaryDirectory() as directory:
+            verdicts = judged(options, Path(directory))
+        return tell(verdicts, options.json)
     with alone(), tempfile.TemporaryDirectory() as directory:
         peers = Peers(options, Path(directory))
         peers.run()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from loadtests.peers.commands import API_KEY, Command
+from loadtests.peers.commands import API_KEY, Command, compiled_python
 from loadtests.peers.environments import PeerError, ensure
 from loadtests.processes.launched import free_port
 
 MODEL = "bench"
+PRODUCTS = ("penstock", "penstock-compiled", "vllm-router", "sglang-router", "litellm")
 DEFAULT = (
     "penstock",
     "penstock:round_robin",
@@ -25,16 +26,21 @@ DEFAULT = (
 """`NAME` or `NAME:POLICY`; without a policy, the gateway's own default."""
 
 
-def fleet_command(name: str, port: int, replicas: Sequence[str], work: Path) -> Command:
+def fleet_command(name: str, port: int, replicas: Sequence[str], work: Path, compiled: Path | None = None) -> Command:
     """How to start `NAME[:POLICY]` on a loopback port in front of vLLM servers at these URLs.
 
-    Builds its environment when needed. Raises PeerError, in one line, when it cannot be had here.
+    Builds its environment when needed; `compiled` is the Python of the compiled wheel's, None: `.envs/compiled`. Raises
+    PeerError, in one line, when it cannot be had here.
     """
     product, _, policy = name.partition(":")
     work.mkdir(parents=True, exist_ok=True)
     match product:
         case "penstock":
-            return _penstock(port, replicas, work, policy)
+            return _penstock(_sources(), port, replicas, work, policy)
+        case "penstock-compiled":
+            found = compiled_python(compiled).with_name("penstock")
+            # The sources that this program was told to run from would hide what is installed there.
+            return _penstock(str(found), port, replicas, work, policy, {"PYTHONPATH": ""})
         case "vllm-router":
             return _rust_router([str(ensure(product) / "vllm-router")], port, replicas, policy, "warning")
         case "sglang-router":
@@ -43,7 +49,7 @@ def fleet_command(name: str, port: int, replicas: Sequence[str], work: Path) -> 
         case "litellm":
             return _litellm(port, replicas, work, policy)
         case _:
-            raise PeerError(f"no gateway is called {product}; known: penstock, vllm-router, sglang-router, litellm")
+            raise PeerError(f"no gateway is called {product}; known: {', '.join(PRODUCTS)}")
 
 
 def penstock_config(replicas: Sequence[str], work: Path, policy: str) -> dict[str, object]:
@@ -59,14 +65,21 @@ def penstock_config(replicas: Sequence[str], work: Path, policy: str) -> dict[st
     }
 
 
-def _penstock(port: int, replicas: Sequence[str], work: Path, policy: str) -> Command:
+def _sources() -> str:
     beside = Path(sys.executable).with_name("penstock")
     found = str(beside) if beside.exists() else shutil.which("penstock")
     if found is None:
         raise PeerError("penstock is not installed in this environment: pip install -e .")
+    return found
+
+
+def _penstock(
+    program: str, port: int, replicas: Sequence[str], work: Path, policy: str, env: Mapping[str, str] | None = None
+) -> Command:
     config = work / "penstock.yaml"
     config.write_text(json.dumps(penstock_config(replicas, work, policy), indent=1))  # JSON is YAML
-    return Command([found, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(port)])
+    argv = [program, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    return Command(argv, env or {})
 
 
 def _rust_router(program: list[str], port: int, replicas: Sequence[str], policy: str, log_level: str) -> Command:

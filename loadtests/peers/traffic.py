@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadtests.client.record import Record
+from loadtests.peers.climb import evenly
 from loadtests.workloads.spec import Prefixes, Sessions, Synthetic
 
 GOOD_RATIO = 0.9
@@ -27,6 +28,8 @@ class Traffic:
     """Requests."""
     capacity_rates: tuple[float, ...]
     """Tried one after the other, from the lowest, for the capacity."""
+    climb_per_s: tuple[float, ...]
+    """The same for a judgement, in one round (`loadtests.peers.climb`)."""
     slo: str
     workload: Synthetic | Sessions
     prefill_ms: float
@@ -41,6 +44,7 @@ KINDS: dict[str, Traffic] = {
     "prefixes": Traffic(
         rate_per_s=30.0,
         capacity_rates=(20.0, 30.0, 40.0, 50.0, 60.0),
+        climb_per_s=evenly(16.0, 80.0, 8),
         slo="ttft=100ms,tpot=30ms",
         workload=Synthetic(own_words=64, output_tokens=32, prefixes=Prefixes(groups=64, words=1024)),
         prefill_ms=0.1,
@@ -50,8 +54,9 @@ KINDS: dict[str, Traffic] = {
     "system-prompts": Traffic(
         rate_per_s=45.0,
         capacity_rates=(30.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0),
+        climb_per_s=evenly(60.0, 180.0, 8),
         slo="ttft=500ms",
-        workload=Synthetic(own_words=64, output_tokens=32, prefixes=Prefixes(groups=48, words=2208, zipf=0.8)),
+        workload=Synthetic(own_words=64, output_tokens=16, prefixes=Prefixes(groups=48, words=2208, zipf=0.8)),
         prefill_ms=0.0,
         prefill_tokens_per_s=16_000.0,
         cache_blocks=3000,
@@ -59,6 +64,7 @@ KINDS: dict[str, Traffic] = {
     "chats": Traffic(
         rate_per_s=30.0,
         capacity_rates=(20.0, 30.0, 40.0, 50.0, 60.0),
+        climb_per_s=evenly(50.0, 170.0, 8),
         slo="ttft=500ms",
         workload=Sessions(turns=TURNS, own_words=192, output_tokens=64, think_ms=2000),
         prefill_ms=0.0,
@@ -79,6 +85,32 @@ def cold(records: Sequence[Record], from_ns: int) -> int | None:
         if record.prefix_group >= 0:
             first.setdefault(record.prefix_group, record)
     return sum(record.ti >= from_ns for record in first.values()) if first else None
+
+
+def reachable(records: Sequence[Record], workload: Synthetic | Sessions) -> float | None:
+    """What part of the prompt tokens caches could have known, had they kept all that was ever computed: the ceiling.
+
+    Of a conversation, what its turns before had and were answered; of prompts that begin alike, the beginning, but for
+    the first. None where nothing is shared, and where servers do not say how long prompts are.
+    """
+    known = total = 0.0
+    so_far: dict[str, int] = {}
+    begun: set[int] = set()
+    shared = 0.0
+    if isinstance(workload, Synthetic) and workload.prefixes is not None and isinstance(workload.own_words, int):
+        shared = workload.prefixes.words / (workload.prefixes.words + workload.own_words)
+    for record in sorted(records, key=lambda one: (one.ti, one.turn)):
+        if record.prompt_tokens is None:
+            continue
+        total += record.prompt_tokens
+        if record.session:
+            known += min(so_far.get(record.session, 0), record.prompt_tokens)
+            so_far[record.session] = record.prompt_tokens + (record.tokens or 0)
+        elif record.prefix_group in begun:
+            known += shared * record.prompt_tokens
+        elif record.prefix_group >= 0:
+            begun.add(record.prefix_group)
+    return known / total if known else None
 
 
 def capacity(tried: Sequence[tuple[float, float]]) -> float | None:

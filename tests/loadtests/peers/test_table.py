@@ -9,8 +9,9 @@ import pytest
 
 from loadtests.client.record import Record
 from loadtests.peers import fleets
-from loadtests.peers.__main__ import grown, parse_options
+from loadtests.peers.__main__ import parse_options
 from loadtests.peers.environments import PeerError
+from loadtests.peers.rounds import grown
 from loadtests.peers.table import PeerRound, PeerRow, figures, table
 from loadtests.peers.traffic import capacity, cold
 from loadtests.statistics.columns import columns
