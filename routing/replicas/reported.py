@@ -99,7 +99,7 @@ class ReportedLoad:
 
     @property
     def has_no_places(self) -> bool:
-        """Whether those that wait there wait for others to end, as far as it told, and not for prompts to be computed."""
+        """Whether those that wait there wait for others to end, as far as it told, and not for prompts."""
         return self._most_told >= PLACES_TOLD
 
     def _count_places(self, running: int, waiting: int) -> None:
