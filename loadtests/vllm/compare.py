@@ -16,9 +16,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from loadtests.peers.__main__ import grown, scrape
 from loadtests.peers.commands import Command
 from loadtests.peers.environments import PeerError
+from loadtests.peers.rounds import grown, scrape
 from loadtests.peers.table import PeerRound, PeerRow, figures
 from loadtests.peers.traffic import cold
 from loadtests.processes.launched import Launched, free_port

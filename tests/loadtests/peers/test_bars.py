@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_steps_are_equal_factors() -> None:
 # -- the ceiling -------------------------------------------------------------------------------------------------------
 
 
-def asked(number: int, prompt_tokens: int | None, **other: object) -> Record:
+def asked(number: int, prompt_tokens: int | None, **other: Any) -> Record:
     return answered(number, at_ms=number, prompt_tokens=prompt_tokens, tokens=10, **other)
 
 
