@@ -60,7 +60,23 @@ class UnknownPolicyError(ValueError):
     """The configuration names a policy that does not exist."""
 
 
-class LeastLoad(Picker):
+class WithoutForecast(Picker):
+    """A picker that predicts nobody's first token and knows no objective, so that nothing it picks is late."""
+
+    __slots__ = ("_even", "_pool")
+
+    def __init__(self, pool: Sequence[Endpoint]) -> None:
+        self._pool = tuple(pool)
+        self._even = all(endpoint.weight == pool[0].weight for endpoint in pool)
+
+    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
+        return False
+
+    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        return 0.0
+
+
+class LeastLoad(WithoutForecast):
     """Power of two choices on in-flight tokens (Mitzenmacher, "The Power of Two Choices", 2001).
 
     Two distinct endpoints are drawn at random and the one with fewer tokens in flight (ours and, as last told, other
@@ -69,20 +85,13 @@ class LeastLoad(Picker):
     all rush to the same minimum. One that has failed just now loses to one that has not: it only looks idle.
     """
 
-    __slots__ = ("_even", "_pool", "_size", "_slow_start_s")
+    __slots__ = ("_size", "_slow_start_s")
 
     def __init__(self, pool: Sequence[Endpoint], slow_start_s: float = 0.0) -> None:
         """`slow_start_s`: over how long a replica that came, or came back, counts for less than it is."""
+        super().__init__(pool)
         self._slow_start_s = slow_start_s
-        self._pool = tuple(pool)
         self._size = len(self._pool)
-        self._even = _even(self._pool)
-
-    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
-        return False  # it knows no objective
-
-    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
-        return 0.0  # nor when anybody answers
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         return Opinion(self.pick(facts, now, rng, skip), "with fewer tokens in flight, of two drawn at random")
@@ -122,22 +131,15 @@ class LeastLoad(Picker):
         return _lighter(a, b, a.weight * share_a, b.weight * share_b, now, rng)
 
 
-class RoundRobin(Picker):
+class RoundRobin(WithoutForecast):
     """Each usable endpoint in turn. With unequal weights, nginx's smooth weighted order (a a b a, not a a a b)."""
 
-    __slots__ = ("_credit", "_even", "_next", "_pool")
+    __slots__ = ("_credit", "_next")
 
     def __init__(self, pool: Sequence[Endpoint]) -> None:
-        self._pool = tuple(pool)
-        self._even = _even(self._pool)
+        super().__init__(pool)
         self._next = 0
         self._credit = [0.0] * len(self._pool)
-
-    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
-        return False  # it knows no objective
-
-    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
-        return 0.0  # nor when anybody answers
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         turn, credit = self._next, list(self._credit)
@@ -184,20 +186,10 @@ class RoundRobin(Picker):
         return self._pool[best]
 
 
-class Random(Picker):
+class Random(WithoutForecast):
     """Any usable endpoint, with a chance proportional to its weight."""
 
-    __slots__ = ("_even", "_pool")
-
-    def __init__(self, pool: Sequence[Endpoint]) -> None:
-        self._pool = tuple(pool)
-        self._even = _even(self._pool)
-
-    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
-        return False  # it knows no objective
-
-    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
-        return 0.0  # nor when anybody answers
+    __slots__ = ()
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         return Opinion(self.pick(facts, now, rng, skip), "drawn at random, by weight")
@@ -272,10 +264,6 @@ def build_picker(
     if terms is not None:
         return LeastCost(pool, table, terms, peers)
     return LeastLoad(pool, slow_start_s) if policy == LEAST_LOAD else PICKERS[policy](pool)
-
-
-def _even(pool: Sequence[Endpoint]) -> bool:
-    return all(endpoint.weight == pool[0].weight for endpoint in pool)
 
 
 def _lighter(a: Endpoint, b: Endpoint, weight_a: float, weight_b: float, now: float, rng: random.Random) -> Endpoint:
