@@ -41,7 +41,7 @@ def report_of(
     plan = result.plan
     said = facts(plan)
     if result.stopped:
-        said["Stopped"] = f"by hand after {result.ran_s:.1f} s"
+        said["Stopped"] = f"early, after {result.ran_s:.1f} s"
     return build_report(
         scheduled(result),
         title=name or title(plan),

@@ -1,5 +1,9 @@
 """Expectations: `FACT (==|!=|<=|>=|<|>) NUMBER [from TIME [to TIME]]`, over the requests scheduled in that time.
 
+A TIME counts from the start of the schedule (`8s`), or names an event and what comes after it (`moved`, `moved+500ms`):
+`from` counts from when that was over, `to` from when it began. What depends on an event that did not come, or was not
+over by the end of the run, is missed.
+
 A fact that a run does not have is 0 when it is a count (no `errors.timeout` is none of them), and otherwise fails its
 expectation: a p99 of nothing meets no limit.
 """
@@ -26,8 +30,25 @@ _LINE = re.compile(
     r"(?P<fact>[a-z][\w.:/-]*) *(?P<operator>==|!=|<=|>=|<|>) *(?P<number>-?\d+(?:\.\d+)?)"
     r"(?: +from (?P<start>\S+)(?: to (?P<end>\S+))?)?"
 )
+_NAMED = re.compile(r"(?P<name>[a-z][a-z_]*)(?:\+(?P<later>\S+))?")
 COUNTS = ("errors", "statuses", "engine", "replica", "arm", "metrics")
 """Families of facts that are counts by name: a name that does not occur is 0."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """When an event was, from the start of the schedule."""
+
+    began_s: float
+    over_s: float
+    """When what it waits for was seen."""
+
+
+class When(msgspec.Struct, frozen=True):
+    """An edge of a window."""
+
+    seconds: float
+    after: str = ""
+    """The event that they count from; empty for the start of the schedule."""
 
 
 class Expectation(msgspec.Struct, frozen=True):
@@ -37,9 +58,23 @@ class Expectation(msgspec.Struct, frozen=True):
     fact: str
     operator: str
     number: float
-    start_s: float = 0.0
-    end_s: float | None = None
+    start: When = When(0.0)
+    end: When | None = None
     """None: the end of the run."""
+
+    def events(self) -> list[str]:
+        """Those that its window depends on."""
+        return [edge.after for edge in (self.start, self.end) if edge is not None and edge.after]
+
+    def window_s(self, marks: Mapping[str, Mark], duration_s: float) -> tuple[float, float] | None:
+        """From when to when; None where an event that it depends on was not, or is not over."""
+        if any(name not in marks for name in self.events()):
+            return None
+        start, end = self.start, self.end
+        start_s = start.seconds + (marks[start.after].over_s if start.after else 0.0)
+        if end is None:
+            return start_s, duration_s
+        return start_s, end.seconds + (marks[end.after].began_s if end.after else 0.0)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -61,9 +96,16 @@ def read_expectation(line: str) -> Expectation:
         fact=match["fact"],
         operator=match["operator"],
         number=float(match["number"]),
-        start_s=parse_duration_s(start) if start else 0.0,
-        end_s=parse_duration_s(end) if end else None,
+        start=_when(start) if start else When(0.0),
+        end=_when(end) if end else None,
     )
+
+
+def _when(text: str) -> When:
+    match = _NAMED.fullmatch(text)
+    if match is None:
+        return When(parse_duration_s(text))
+    return When(parse_duration_s(match["later"]) if match["later"] else 0.0, match["name"])
 
 
 def judge(expectation: Expectation, facts: Mapping[str, float | None]) -> Verdict:

@@ -29,6 +29,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     users: int = 0
     arrivals: str = "poisson"
     duration: str = "12s"
+    enough: str = ""
+    """How long the load goes on after the last event was over. `duration` is then the most, for a slow machine."""
     drain: str = "10s"
     timeout: str = "20s"
     slo: str = ""
@@ -38,9 +40,17 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that happens at a time; exactly one of the rest is set."""
+    """Something that happens at a time: one of `kill`, `restart`, `change` and `configure`, or `until` alone."""
 
     at: str
+    """From the start of the schedule, or from when `after` was over."""
+    after: str = ""
+    """The event before it, by name."""
+    name: str = ""
+    """What expectations and later events call it."""
+    until: str = ""
+    """An expectation of the gateway's metrics (`metrics.NAME == 1`); the event is over once it holds. How long that
+    takes is the machine's affair, and it has to the end of the run."""
     kill: str = ""
     """SIGKILL to the simulator of this name."""
     restart: str = ""
@@ -77,16 +87,35 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         for event in self.events:
             named = [name for name in ("kill", "restart", "change", "configure") if getattr(event, name)]
-            if len(named) != 1:
+            if len(named) != 1 and (named or not event.until):
                 raise ValueError(f"the event at {event.at} needs one of kill, restart, change or configure")
             simulator = event.kill or event.restart or event.change
             if simulator and simulator not in self.simulators:
                 raise ValueError(f"the event at {event.at} names the simulator {simulator}, which there is not")
             parse_duration_s(event.at)
+            if event.until:
+                awaited = read_expectation(event.until)
+                if not awaited.fact.startswith("metrics.") or awaited.start.seconds or awaited.events():
+                    raise ValueError(f"`{event.until}`: an event waits for `metrics.NAME` alone, with no time")
         if not self.expect:
             raise ValueError("expect is empty: a scenario that expects nothing cannot fail")
-        self.expectations()
+        if self.load.enough:
+            parse_duration_s(self.load.enough)
+        self._check_names()
         self.slo()
+
+    def _check_names(self) -> None:
+        known: list[str] = []
+        for event in self.events:
+            if event.after and event.after not in known:
+                raise ValueError(
+                    f"the event at {event.at} comes after {event.after}, which no event before it is called"
+                )
+            known.append(event.name)
+        for expectation in self.expectations():
+            for name in expectation.events():
+                if name not in known:
+                    raise ValueError(f"`{expectation.text}`: no event is called {name}")
 
     def slo(self) -> Slo:
         return parse_slo(self.load.slo) if self.load.slo else Slo()

@@ -219,7 +219,7 @@ def test_ctrl_c_ends_a_run_early_with_its_report(tmp_path: Path) -> None:
     report = msgspec.json.decode((tmp_path / "report.json").read_bytes())
     assert process.returncode in (0, 3), said
     assert sent == report["honesty"]["sent"]
-    assert report["facts"]["Stopped"].startswith("by hand after ")
+    assert report["facts"]["Stopped"].startswith("early, after ")
     assert report["duration_s"] < 600
 
 

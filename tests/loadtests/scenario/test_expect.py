@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.scenario.expect import Expectation, judge, read_expectation
+from loadtests.scenario.expect import Expectation, Mark, When, judge, read_expectation
 from loadtests.scenario.facts import of_memory, of_metrics, of_window
 from loadtests.statistics.columns import columns
 from loadtests.statistics.slo import Slo
@@ -14,12 +14,43 @@ MIB = 2**20
 
 def test_an_expectation_is_read_with_its_window() -> None:
     text = "errors.http_429 >= 2.5 from 500ms to 12s"
-    assert Expectation(text, "errors.http_429", ">=", 2.5, 0.5, 12.0) == read_expectation(f"  {text} ")
+    window = When(0.5), When(12.0)
+    assert Expectation(text, "errors.http_429", ">=", 2.5, *window) == read_expectation(f"  {text} ")
     assert Expectation("failed==0", "failed", "==", 0.0) == read_expectation("failed==0")
 
 
+MARKS = {"killed": Mark(4.0, 6.5), "back": Mark(9.0, 12.0)}
+
+
 @pytest.mark.parametrize(
-    "line", ["failed", "failed = 0", "failed == none", "failed == 0 from", "== 0", "failed == 0 to 3s"]
+    ("window", "found"),
+    [
+        ("", (0.0, 30.0)),
+        (" from 2s", (2.0, 30.0)),
+        (" from killed", (6.5, 30.0)),
+        (" from killed+500ms to back", (7.0, 9.0)),
+        (" from 1s to killed", (1.0, 4.0)),
+        (" from back to 20s", (12.0, 20.0)),
+        (" from gone", None),
+        (" from 0s to gone+1s", None),
+    ],
+)
+def test_a_window_is_between_the_end_of_an_event_and_the_beginning_of_another(
+    window: str, found: tuple[float, float] | None
+) -> None:
+    assert read_expectation("failed == 0" + window).window_s(MARKS, 30.0) == found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "failed",
+        "failed = 0",
+        "failed == none",
+        "failed == 0 from",
+        "== 0",
+        "failed == 0 to 3s",
+    ],
 )
 def test_what_is_no_expectation_is_refused_with_an_example(line: str) -> None:
     with pytest.raises(ValueError, match="write `attainment"):

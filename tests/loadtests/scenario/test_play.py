@@ -30,9 +30,21 @@ SMALL: dict[str, Any] = {
         },
         "models": {"chat": {"targets": [{"engine": "one", "model": "m"}]}},
     },
-    "load": {"rate": 30, "duration": "6s", "slo": "e2e=20s", "workload": "short"},
-    "events": [{"at": "0s", "configure": {"models": {"chat": {"targets": [{"engine": "two", "model": "m"}]}}}}],
-    "expect": ["failed == 0", "replica.b > 15 from 5s", "replica.a == 0 from 5s", "replica.b == 12345"],
+    "load": {"rate": 30, "duration": "60s", "enough": "1s", "slo": "e2e=20s", "workload": "short"},
+    "events": [
+        {
+            "at": "0s",
+            "name": "moved",
+            "configure": {"models": {"chat": {"targets": [{"engine": "two", "model": "m"}]}}},
+            "until": "metrics.penstock_config_reloads_total:applied == 1",
+        },
+    ],
+    "expect": [
+        "failed == 0",
+        "replica.b > 5 from moved+200ms",
+        "replica.a == 0 from moved+200ms",
+        "replica.b == 12345",
+    ],
 }
 
 
@@ -43,11 +55,29 @@ def scenario(**changes: Any) -> Scenario:
 def test_a_scenario_is_played_and_what_it_misses_is_said(tmp_path: Path) -> None:
     said: list[str] = []
     played = play(scenario(), tmp_path, say=said.append)
-    assert ["0s: configure models"] == said
+    first, second = said
+    assert ("0s: configure models", True) == (first, "applied == 1" in second)
     assert [True, True, True, False] == [verdict.met for verdict in played.verdicts]
     assert 1 == played.exit_code
     assert ["met", "met", "met", "MISSED"] == [line.split()[0] for line in lines(played)[:4]]
     assert {"report.json", "report.html", "records.jsonl", "scenario.json"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_what_depends_on_an_event_that_was_not_over_is_missed_and_the_run_ends_all_the_same(tmp_path: Path) -> None:
+    said: list[str] = []
+    events = [
+        {"at": "0s", "name": "never", "until": "metrics.penstock_config_reloads_total == 7"},
+        {"at": "0s", "after": "never", "configure": {"models": {}}},
+    ]
+    load = {**SMALL["load"], "duration": "1s"}
+    played = play(
+        scenario(events=events, load=load, expect=["failed == 0", "replica.b == 0 from never"]),
+        tmp_path,
+        say=said.append,
+    )
+    assert ["never: `metrics.penstock_config_reloads_total == 7` was not seen"] == said
+    assert [(True, 0.0), (False, None)] == [(verdict.met, verdict.found) for verdict in played.verdicts]
+    assert "found nothing" in lines(played)[1]
 
 
 def test_a_simulator_that_cannot_start_ends_it_with_its_last_words(tmp_path: Path) -> None:
@@ -72,6 +102,11 @@ def test_the_command_line_says_what_is_wrong_with_a_file(tmp_path: Path) -> None
         ({"events": [{"at": "1s", "kill": "a", "restart": "a"}]}, "needs one of kill"),
         ({"events": [{"at": "1s", "kill": "z"}]}, "names the simulator z"),
         ({"events": [{"at": "1", "kill": "a"}]}, "not a duration"),
+        ({"events": [{"at": "1s", "kill": "a", "after": "b"}]}, "comes after b, which no event before it is called"),
+        ({"events": [{"at": "1s", "until": "failed == 0"}]}, "an event waits for `metrics.NAME` alone"),
+        ({"events": [{"at": "1s", "until": "metrics.x == 0 from 1s"}]}, "an event waits for `metrics.NAME` alone"),
+        ({"expect": ["failed == 0 from gone+"]}, "not a duration"),
+        ({"expect": ["failed == 0 from gone"]}, "no event is called gone"),
         ({"expect": ["failed"]}, "no expectation"),
         ({"load": {"slo": "ttft"}}, "write name=duration"),
         ({"extra": 1}, "unknown field `extra`"),
