@@ -6,6 +6,7 @@ Days and months are UTC's. A request counts when it is settled. One key costs tw
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -52,15 +53,15 @@ class Spending:
         spent.day_usd += day_usd
         spent.month_usd += month_usd
 
-    def reading(self, now_s: float) -> list[tuple[tuple[str, ...], float]]:
-        """By key, tenant and period, in US dollars."""
+    def reading(self, now_s: float) -> Iterator[tuple[tuple[str, ...], float]]:
+        """By key, tenant and period, in US dollars; to be read one by one, for there may be 10,000 keys."""
         if not self._ends_s - 86_400.0 <= now_s < self._ends_s:
             self._turn(now_s)
-        return [
+        return (
             ((*key, period), usd)
-            for key, spent in self._by_key.items()
+            for key, spent in list(self._by_key.items())
             for period, usd in ((DAY, spent.day_usd), (MONTH, spent.month_usd))
-        ]
+        )
 
     def _turn(self, now_s: float) -> None:
         """Another day, perhaps of another month: nothing is spent of it."""

@@ -9,9 +9,9 @@ import structlog
 
 from gateway.control.budgets import Budgets
 from gateway.control.links import Links
-from gateway.fleet.steps import own_turn
+from gateway.fleet.steps import in_slices, made_in_slices, own_turn
 from gateway.telemetry.exposition import render_lines
-from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot
+from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot, emptying
 from gateway.workers.exchange.messages import AskCounters, Counters, SeriesCounted
 
 COUNTERS_TIMEOUT_S = 2.0
@@ -64,6 +64,10 @@ class CounterBoard:
                 late.append(worker)
         if late:
             log.warning("stale_counters", workers=sorted(late))
-        for chunk in self._render(self._accumulator.total(self._own.snapshot()), (os.getpid(), *self._links.pids)):
+        own = await made_in_slices(self._own.reading())
+        total = await made_in_slices(self._accumulator.adding(own))
+        await in_slices(emptying(own))
+        for chunk in self._render(total, (os.getpid(), *self._links.pids)):
             yield chunk
             await own_turn()  # streams share this loop; all the text at once would hold them up for milliseconds
+        await in_slices(emptying(total))

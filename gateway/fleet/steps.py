@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import deque
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Generator, Iterator
+from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from gateway import clock
 
+T = TypeVar("T")
 SLICE_S: Final = 0.0004
 _YOUNG: Final = 500
 """Objects that slices may leave unseen: what one more slice adds must not bring the collector's own pass, in it."""
@@ -90,6 +91,17 @@ async def in_slices(steps: Iterator[None], slice_s: float = SLICE_S) -> None:
     await _this_turn()
     for _ in slices(steps, slice_s):
         await own_turn()
+
+
+async def made_in_slices(making: Generator[None, None, T]) -> T:
+    """What a generator of steps comes to; see `in_slices`."""
+    made: list[T] = []
+
+    def steps() -> Iterator[None]:
+        made.append((yield from making))
+
+    await in_slices(steps())
+    return made[0]
 
 
 def slices(steps: Iterator[None], slice_s: float = SLICE_S) -> Iterator[None]:

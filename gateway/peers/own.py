@@ -16,6 +16,7 @@ from gateway import clock
 from gateway.control.asking.loads import Figures
 from gateway.control.links import Links
 from gateway.control.scaling.demand import ask_whole_demand, known_mean
+from gateway.fleet.steps import own_turn
 from gateway.peers.answer import EngineLoad, LoadAnswer, ModelLoad
 from gateway.settings import Settings
 from gateway.workers.exchange.demand import AskDemand, Demand, EngineDemand, ModelDemand
@@ -25,6 +26,9 @@ FRESH_S: Final = 0.5
 """However many ask, workers are asked no more often."""
 WORKERS_S: Final = 0.5
 """For so long workers are waited for: one that stalls has what it had, and those who ask wait no longer than 2 s."""
+AT_ONCE: Final = 16
+"""Engines, or models, to a turn of the loop."""
+REPLICAS_AT_ONCE: Final = 1024
 LATE_S: Final = 1.0
 """After so long the last document is answered again."""
 
@@ -86,8 +90,11 @@ class OwnLoad:
         self._heard = {worker: demand for worker, demand in heard.items() if demand is not None}
         states = self._states()
         usages: dict[str, list[float]] = {}
-        for (engine, _), usage in self._kv_usages():
+        for at, ((engine, _), usage) in enumerate(self._kv_usages(), 1):
             usages.setdefault(engine, []).append(usage)
+            if at % REPLICAS_AT_ONCE == 0:
+                await own_turn()
+        await own_turn()
         served: dict[str, list[EngineDemand]] = {}
         models: dict[str, list[ModelDemand]] = {}
         for demand in self._heard.values():
@@ -96,21 +103,20 @@ class OwnLoad:
             for one in demand.models:
                 models.setdefault(one.model, []).append(one)
         engines: dict[str, EngineLoad] = {}
-        for name, section in settings.engines.items():
+        for at, (name, section) in enumerate(settings.engines.items(), 1):
             told_of = usages.get(name)
             kv = sum(told_of) / len(told_of) if told_of else None
             ready = states.get((name, "ready"), 0)
             engines[name] = _engine(name, served.get(name, []), ready, kv, section.autoscale is not None)
             engines[name].wakes = self._wakes(name)
-        await asyncio.sleep(0)
-        return LoadAnswer(
-            gateway=self.gateway,
-            engines=list(engines.values()),
-            models=[
-                _model(name, models.get(name, []), engines, model.slo.ttft_ms)
-                for name, model in settings.models.items()
-            ],
-        )
+            if at % AT_ONCE == 0:
+                await own_turn()
+        loads: list[ModelLoad] = []
+        for at, (name, model) in enumerate(settings.models.items(), 1):
+            loads.append(_model(name, models.get(name, []), engines, model.slo.ttft_ms))
+            if at % AT_ONCE == 0:
+                await own_turn()
+        return LoadAnswer(gateway=self.gateway, engines=list(engines.values()), models=loads)
 
 
 def _engine(name: str, demands: list[EngineDemand], ready: int, kv: float | None, follows: bool) -> EngineLoad:

@@ -8,8 +8,10 @@ sample the text that prometheus-client would write, in pieces short enough to be
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 
 from gateway.telemetry.metrics import MetricsSnapshot, Sample
 from gateway.telemetry.metrics.families import BY_LABELS, BY_NAME, WRITTEN_BY_THEMSELVES
@@ -25,7 +27,7 @@ def render(snapshot: MetricsSnapshot, pids: Iterable[int] = ()) -> bytes:
     """The text that answers a scrape, to be sent as `CONTENT_TYPE`.
 
     Args:
-        snapshot: of one worker, or merged.
+        snapshot: of one worker, or merged; the samples of a family are together.
         pids: the processes whose CPU, memory and descriptors add up to the `process_` metrics; none means this one.
     """
     return b"".join(render_lines(snapshot, pids))
@@ -45,16 +47,19 @@ def render_lines(snapshot: MetricsSnapshot, pids: Iterable[int] = ()) -> Iterato
 def _blocks(snapshot: MetricsSnapshot, pids: tuple[int, ...]) -> Iterator[str]:
     for lines in WRITTEN_BY_THEMSELVES:
         yield from lines(snapshot.series, pids)
-    yield from _by_labels([*snapshot.counters, *snapshot.gauges])
+    for family in BY_LABELS:  # one without a sample shows its head all the same
+        yield head(family)
+        for samples in (snapshot.counters, snapshot.gauges):
+            yield from _lines(family.name, samples)
 
 
-def _by_labels(samples: Iterable[Sample]) -> Iterator[str]:
-    """A family without a sample shows its head all the same."""
-    lines: dict[str, list[str]] = {family.name: [head(family)] for family in BY_LABELS}
-    for sample in samples:
-        labels = sorted(zip(BY_NAME[sample.name].labels, sample.labels, strict=True))
+def _lines(family: str, samples: Sequence[Sample]) -> Iterator[str]:
+    """Those of one family: samples are in order."""
+    for at in range(bisect_left(samples, family, key=attrgetter("name")), len(samples)):
+        sample = samples[at]
+        if sample.name != family:
+            return
+        labels = sorted(zip(BY_NAME[family].labels, sample.labels, strict=True))
         pairs = ",".join([pair(name, value) for name, value in labels])
-        name = f"{sample.name}{{{pairs}}}" if pairs else sample.name
-        lines[sample.name].append(f"{name} {number(sample.value)}\n")
-    for block in lines.values():
-        yield from block
+        name = f"{family}{{{pairs}}}" if pairs else family
+        yield f"{name} {number(sample.value)}\n"

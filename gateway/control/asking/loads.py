@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
 from engines.errors import EngineError
@@ -33,7 +33,8 @@ HIT_DECAY_S: Final = 60.0
 """The hit ratio is that of about the last minute."""
 
 Tell = Callable[[list[LoadReport], float], bool]
-Figures = list[tuple[tuple[str, str], float]]
+Figures = Iterable[tuple[tuple[str, str], float]]
+"""Read one by one, so that whoever reads them can let others run: there may be 19,200."""
 
 
 class _Seen:
@@ -83,6 +84,8 @@ class EngineLoads:
         self._tell = tell
         self._coalesce_s = coalesce_s
         self._seen: dict[ReplicaKey, _Seen] = {}
+        self._looked_up: dict[ReplicaKey, _Seen] = {}
+        """Those of them that have told of look-ups in their caches."""
         self._news: dict[ReplicaKey, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._interval_s = 0.0
@@ -106,6 +109,7 @@ class EngineLoads:
         for at, key in enumerate(list(self._seen), 1):
             if key not in asked:
                 self._seen.pop(key, None)
+                self._looked_up.pop(key, None)
             if at % AT_ONCE == 0:
                 yield
         yield from emptying(asked)
@@ -140,6 +144,8 @@ class EngineLoads:
         seen = self._seen.setdefault((name, replica), _Seen())
         loop = asyncio.get_running_loop()
         seen.take(load, loop.time())
+        if load.prefix_queries_tokens is not None:
+            self._looked_up[name, replica] = seen
         self._news[name, replica] = None
         if self._timer is None:
             self._timer = loop.call_later(self._coalesce_s, self._tell_news)
@@ -175,21 +181,31 @@ class EngineLoads:
 
     def waiting(self) -> Figures:
         """How many requests wait in the engine of each replica that has told lately."""
-        return [(key, float(seen.load.waiting)) for key, seen in self._lately() if seen.load.waiting is not None]
+        lately = self._lately(self._seen)
+        return ((key, float(seen.load.waiting)) for key, seen in lately if seen.load.waiting is not None)
 
     def kv_usages(self) -> Figures:
         """What part of its KV cache each of them uses."""
-        return [(key, seen.load.kv_usage) for key, seen in self._lately() if seen.load.kv_usage is not None]
+        return ((key, seen.load.kv_usage) for key, seen in self._lately(self._seen) if seen.load.kv_usage is not None)
 
     def kv_usage(self, engine: str, replicas: Collection[str]) -> float | None:
         """What part of their KV caches these replicas of an engine use together; None where none has told lately."""
-        found = [usage for (name, id), usage in self.kv_usages() if name == engine and id in replicas]
+        oldest_s, found = self._oldest_s(), list[float]()
+        for id in replicas:
+            seen = self._seen.get((engine, id))
+            if seen is not None and seen.at_s >= oldest_s and seen.load.kv_usage is not None:
+                found.append(seen.load.kv_usage)
         return sum(found) / len(found) if found else None
 
     def hit_ratios(self) -> Figures:
         """What part of the last minute's prompt tokens each of them had in its prefix cache."""
-        return [(key, ratio) for key, seen in self._lately() if (ratio := seen.hit_ratio) is not None]
+        lately = self._lately(self._looked_up)
+        return ((key, ratio) for key, seen in lately if (ratio := seen.hit_ratio) is not None)
 
-    def _lately(self) -> Iterator[tuple[ReplicaKey, _Seen]]:
-        oldest_s = asyncio.get_running_loop().time() - LAST_INTERVALS * self._interval_s
-        return ((key, seen) for key, seen in self._seen.items() if seen.at_s >= oldest_s)
+    def _lately(self, among: dict[ReplicaKey, _Seen]) -> Iterator[tuple[ReplicaKey, _Seen]]:
+        oldest_s = self._oldest_s()
+        return ((key, seen) for key, seen in list(among.items()) if seen.at_s >= oldest_s)
+
+    def _oldest_s(self) -> float:
+        """Since when a report must have come to count."""
+        return asyncio.get_running_loop().time() - LAST_INTERVALS * self._interval_s

@@ -33,7 +33,7 @@ MOST_NAMES: Final = 20
 MOST_LETTERS: Final = 128
 _AT_ONCE: Final = 16
 """Models to a step."""
-_FREED_AT_ONCE: Final = 256
+_FREED_AT_ONCE: Final = 64
 
 log = structlog.get_logger()
 

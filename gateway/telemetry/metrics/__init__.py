@@ -10,7 +10,18 @@ I want to ... add a metric / add a file to `families` / test it in `tests/gatewa
 from gateway.telemetry.metrics.accumulator import Accumulator
 from gateway.telemetry.metrics.counting import OTHER, Metrics, Reading
 from gateway.telemetry.metrics.series import Series
-from gateway.telemetry.metrics.snapshot import MetricsSnapshot, Sample, merge
+from gateway.telemetry.metrics.snapshot import MetricsSnapshot, Sample, emptying, merge
 from gateway.telemetry.metrics.tally import Tally
 
-__all__ = ["OTHER", "Accumulator", "Metrics", "MetricsSnapshot", "Reading", "Sample", "Series", "Tally", "merge"]
+__all__ = [
+    "OTHER",
+    "Accumulator",
+    "Metrics",
+    "MetricsSnapshot",
+    "Reading",
+    "Sample",
+    "Series",
+    "Tally",
+    "emptying",
+    "merge",
+]

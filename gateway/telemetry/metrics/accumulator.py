@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 import msgspec
 
 from gateway.telemetry.metrics.series import Series
-from gateway.telemetry.metrics.snapshot import MetricsSnapshot, Sample, merge
+from gateway.telemetry.metrics.snapshot import MetricsSnapshot, Sample, finished, merge, merging
 
 
 class Accumulator:
@@ -50,5 +50,9 @@ class Accumulator:
 
     def total(self, *own: MetricsSnapshot) -> MetricsSnapshot:
         """Everything ever counted, plus `own`, the parent's snapshot of itself."""
+        return finished(self.adding(*own))
+
+    def adding(self, *own: MetricsSnapshot) -> Generator[None, None, MetricsSnapshot]:
+        """The same in steps: what there was when it began."""
         series = (MetricsSnapshot(list(told.values())) for told in self._series.values())
-        return merge([self._departed, *series, *self._latest.values(), *own])
+        return merging([self._departed, *series, *self._latest.values(), *own])

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 
 from gateway.telemetry.metrics.family import Family
-from gateway.telemetry.metrics.snapshot import Key, MetricsSnapshot, Sample, combine, samples
+from gateway.telemetry.metrics.snapshot import AT_ONCE, Key, MetricsSnapshot, Sample, combine, finished, sampling
 from gateway.telemetry.metrics.tally import Tally
 from gateway.wildcard_names import is_wildcard, wildcard_of
 
 OTHER = "other"
 """The label of every model outside the configuration."""
 
+SERIES_AT_ONCE = 32
+"""Series to a step."""
+
 Reading = Iterable[tuple[tuple[str, ...], float]]
-"""(label values, value) pairs of one family."""
+"""(label values, value) pairs of one family. Whoever has a great many reads them one by one: loops turn in between."""
 
 
 class Metrics:
@@ -77,7 +80,16 @@ class Metrics:
 
     def snapshot(self) -> MetricsSnapshot:
         """A copy of everything at this moment."""
-        return MetricsSnapshot([self._tallies[key].series() for key in sorted(self._tallies)], *self.others())
+        return finished(self.reading())
+
+    def reading(self) -> Generator[None, None, MetricsSnapshot]:
+        """The same in steps."""
+        series = []
+        for at, key in enumerate(sorted(self._tallies), 1):
+            series.append(self._tallies[key].series())
+            if at % SERIES_AT_ONCE == 0:
+                yield
+        return MetricsSnapshot(series, *(yield from self.read_others()))
 
     def tallies(self) -> list[Tally]:
         """What counts every series."""
@@ -85,27 +97,20 @@ class Metrics:
 
     def others(self) -> tuple[list[Sample], list[Sample]]:
         """The counters and the gauges that belong to no series, at this moment."""
-        reading = self.read_others()
-        while True:
-            try:
-                next(reading)
-            except StopIteration as end:
-                found: tuple[list[Sample], list[Sample]] = end.value
-                return found
+        return finished(self.read_others())
 
     def read_others(self) -> Generator[None, None, tuple[list[Sample], list[Sample]]]:
-        """The same with a step for each family that is watched: one of them may have a sample for each replica."""
+        """The same in steps: a family that is watched may have a sample for each replica."""
         gauges: dict[Key, float] = {}
-        for family, read in self._gauges:
-            for labels, value in read():
-                combine(gauges, (family.name, labels), value)
-            yield
         counters = self._counters.copy()
-        for family, read in self._counts:
-            for labels, value in read():
-                combine(counters, (family.name, labels), value)
-            yield
-        return samples(counters), samples(gauges)
+        for into, watched in ((gauges, self._gauges), (counters, self._counts)):
+            for family, read in watched:
+                for at, (labels, value) in enumerate(read(), 1):
+                    combine(into, (family.name, labels), value)
+                    if at % AT_ONCE == 0:
+                        yield
+                yield
+        return (yield from sampling(counters)), (yield from sampling(gauges))
 
     def _model(self, model: str) -> str:
         """Names of a wildcard are counted as that."""

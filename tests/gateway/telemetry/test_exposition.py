@@ -260,7 +260,7 @@ def samples(families: Mapping[str, Family]) -> st.SearchStrategy[list[Sample]]:
             )
         ),
         max_size=6,
-    )
+    ).map(lambda found: sorted(found, key=lambda one: one.name))  # as those of every snapshot are
 
 
 snapshots = st.builds(MetricsSnapshot, st.lists(series, max_size=3), samples(COUNTERS), samples(GAUGES))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Usage
-from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot, Reading, Sample, merge
+from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot, Reading, Sample, emptying, merge
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS, SHED
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
 from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS
@@ -19,6 +19,7 @@ from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN, REPLICAS
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 from gateway.telemetry.metrics.series import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S, TPOT_BOUNDS_S, TTFT_BOUNDS_S
+from gateway.telemetry.metrics.snapshot import AT_ONCE, merging
 
 MODELS = ("chat", "code")
 
@@ -307,3 +308,30 @@ def test_a_worker_that_never_reported_may_depart() -> None:
     total = Accumulator()
     total.departed("worker-9")
     assert total.total() == MetricsSnapshot()
+
+
+def test_samples_of_a_fleet_are_read_added_and_let_go_of_a_few_at_a_time() -> None:
+    made = 0
+
+    def read() -> Iterator[tuple[tuple[str, str], float]]:
+        nonlocal made
+        for at in range(5_000):
+            made += 1
+            yield (f"e{at % 50}", f"r{at}"), float(at)
+
+    def largest(steps: Iterator[object]) -> int:
+        most, before = 0, made
+        for _ in steps:
+            most, before = max(most, made - before), made
+        return most
+
+    metrics = Metrics(())
+    metrics.watch(BREAKER_OPEN, read)
+    assert largest(metrics.reading()) == AT_ONCE
+    snapshot = metrics.snapshot()
+    assert snapshot.gauges == sorted(snapshot.gauges, key=lambda one: one.labels)
+    assert len(snapshot.gauges) == 5_000
+    assert len(list(merging([snapshot]))) > 5_000 // AT_ONCE
+    assert merge([snapshot]) == snapshot
+    assert len(list(emptying(snapshot))) == -(-5_000 // AT_ONCE)
+    assert snapshot.gauges == []

@@ -110,14 +110,14 @@ def test_one_that_is_gone_or_has_no_such_page_is_told_of_no_more(silence: Except
         await told.round()
         engine.say(r0=silence)
         assert await told.round() == [report("1", busy)]
-        assert told.loads.waiting() == [(("e", "0"), 1.0), (("e", "1"), 1.0)]
+        assert list(told.loads.waiting()) == [(("e", "0"), 1.0), (("e", "1"), 1.0)]
         await asyncio.sleep(INTERVAL_S)
         await told.round()
         await asyncio.sleep(INTERVAL_S)
         await told.round()
         await asyncio.sleep(INTERVAL_S)
         await told.round()
-        assert told.loads.waiting() == [(("e", "1"), 1.0)]
+        assert list(told.loads.waiting()) == [(("e", "1"), 1.0)]
 
     story(work)
 
@@ -191,7 +191,7 @@ def test_a_replica_that_has_left_is_forgotten() -> None:
         del engine.loads["1"]
         engine.say()
         await told.round()
-        assert told.loads.waiting() == [(("e", "0"), 1.0)]
+        assert list(told.loads.waiting()) == [(("e", "0"), 1.0)]
 
     story(work)
 
