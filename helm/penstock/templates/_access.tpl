@@ -21,6 +21,20 @@ the reader's to grant. */}}
 {{- toJson $places -}}
 {{- end -}}
 
+{{/* Those in another namespace of this cluster, in JSON, each with what is scaled there: the gateway asks as itself, and what it
+may there is the reader's to grant. */}}
+{{- define "penstock.abroad" -}}
+{{- $root := . -}}
+{{- $places := list -}}
+{{- range $name, $engine := .Values.config.engines | default dict -}}
+{{- $place := ($engine.discover | default dict).kubernetes | default dict -}}
+{{- if and $place (not $place.api_url) (ne ($place.namespace | default $root.Release.Namespace) $root.Release.Namespace) -}}
+{{- $places = append $places (dict "engine" $name "place" $place "workload" (dig "autoscale" "kubernetes" "" $engine)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $places -}}
+{{- end -}}
+
 {{/* Whether pods themselves are followed. */}}
 {{- define "penstock.discovers.pods" -}}
 {{- range $_, $place := include "penstock.places" . | fromJsonArray }}{{ if or $place.pool $place.labels }}true{{ end }}{{ end -}}
@@ -51,6 +65,11 @@ the reader's to grant. */}}
 {{- toJson $workloads -}}
 {{- end -}}
 
+{{/* Whether it needs rights in its own namespace. */}}
+{{- define "penstock.needs.rights" -}}
+{{- if or (include "penstock.discovers" .) (include "penstock.discovers.pods" .) (include "penstock.leads" .) -}}true{{- end -}}
+{{- end -}}
+
 {{- define "penstock.gateway.account" -}}
-{{- if or (include "penstock.discovers" .) (include "penstock.discovers.pods" .) (include "penstock.leads" .) -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
+{{- if or (include "penstock.needs.rights" .) (include "penstock.abroad" . | fromJsonArray) -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
 {{- end -}}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.kubernetes.chart.helm import HELMS, Objects, Refused, template
+from tests.kubernetes.chart.helm import CHART, HELMS, Objects, Refused, call, preset, template
 
 
 def scaled(kind: str = "Deployment", *, deletion_cost: bool = False, **place: Any) -> dict[str, Any]:
@@ -57,6 +58,34 @@ def test_what_is_scaled_elsewhere_is_the_readers_to_grant_and_still_one_gateway_
     assert rights(objects, "apps", "deployments/scale") == []
     assert rights(objects, "", "pods") == []
     assert "lease" in objects.config["autoscale"]
+
+
+def test_in_another_namespace_the_gateway_asks_as_itself_and_the_notes_say_what_it_needs_there() -> None:
+    there = {"namespace": "elsewhere"}
+    pool = {"kind": "vllm", "discover": {"kubernetes": {"pool": "llamas", **there}}}
+    found = {"kind": "vllm", "discover": {"kubernetes": {"service": "theirs", "port": 8000, **there}}}
+    alone = {"engineDefaults": {"discovery": "dns"}, "config": {"engines": {"other": found}}}
+    for helm in HELMS:
+        objects = template(helm, "laptop", alone)
+        account = objects.the("ServiceAccount")["metadata"]["name"]
+        (pod,) = [pod for name, pod in objects.pods if name == "Deployment/penstock"]
+        assert (pod["spec"]["serviceAccountName"], pod["spec"]["automountServiceAccountToken"]) == (account, True)
+        assert (objects.of("Role"), objects.of("RoleBinding")) == ([], []), "there is nothing to grant here"
+
+    more = {"other": scaled("LeaderWorkerSet", deletion_cost=True, **there), "pool": pool}
+    words = ["install", "penstock", str(CHART), "--dry-run=client", "-f", str(preset("laptop"))]
+    notes = call("helm4", *words, "--set-json", f"config.engines={json.dumps(more)}").rpartition("NOTES:")[2]
+    (head,) = [line for line in notes.splitlines() if "grants nothing in other namespaces" in line]
+    assert "the ServiceAccount penstock of default" in head
+    assert (
+        "     config.engines.other, in elsewhere: get, list and watch endpointslices.discovery.k8s.io; get and patch "
+        in notes
+    )
+    assert "leaderworkersets.leaderworkerset.x-k8s.io/scale theirs; list and patch pods\n" in notes
+    assert (
+        "pool, in elsewhere: get, list and watch pods, and inferencepools.inference.networking.k8s.io llamas\n" in notes
+    )
+    assert "other namespaces" not in call("helm4", *words).rpartition("NOTES:")[2]
 
 
 @pytest.mark.parametrize(("mode", "other"), [("keda", "have KEDA scale it"), ("hpa", "have an HPA scale it")])
