@@ -1,7 +1,7 @@
 {{/* Who the gateway is to the API server, and what it may: by name, and nothing where it asks for nothing. */}}
 {{- define "penstock.discovers" -}}
 {{- $root := . -}}
-{{- range $name, $_ := .Values.engines -}}
+{{- range $name, $_ := include "penstock.engines" . | fromJson -}}
 {{- if eq (include "penstock.engine" (dict "root" $root "name" $name) | fromJson).discovery "kubernetes" }}true{{ end -}}
 {{- end -}}
 {{- range $_, $place := include "penstock.places" . | fromJsonArray }}{{ if $place.service }}true{{ end }}{{ end -}}

@@ -10,7 +10,7 @@
 {{- $_ := set $config "store" (merge (dict "url" "${file:/run/secrets/penstock/chart/store-url}") ($config.store | default dict)) -}}
 {{- end -}}
 {{- $engines := $config.engines | default dict -}}
-{{- range $name, $_ := .Values.engines -}}
+{{- range $name, $_ := include "penstock.engines" . | fromJson -}}
 {{- $_ := set $engines $name (include "penstock.engine.config" (dict "root" $root "name" $name) | fromJson) -}}
 {{- end -}}
 {{- $_ := set $config "engines" $engines -}}
@@ -119,7 +119,7 @@ autoscale: {writer: hpa}
 {{- with .Values.store.secret -}}
 {{- $files = append $files (dict "secret" . "key" $root.Values.store.key "path" "chart/store-url") -}}
 {{- end -}}
-{{- range $name, $_ := .Values.engines -}}
+{{- range $name, $_ := include "penstock.engines" . | fromJson -}}
 {{- $engine := include "penstock.engine" (dict "root" $root "name" $name) | fromJson -}}
 {{- with $engine.apiKey.secret -}}
 {{- $files = append $files (dict "secret" . "key" $engine.apiKey.key "path" (printf "chart/engine-%s" $name)) -}}

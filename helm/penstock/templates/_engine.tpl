@@ -1,3 +1,12 @@
+{{/* The engines there are, in JSON: one that a later file of values says null of is none. */}}
+{{- define "penstock.engines" -}}
+{{- $engines := dict -}}
+{{- range $name, $engine := .Values.engines -}}
+{{- if kindIs "map" $engine }}{{ $engines = set $engines $name $engine }}{{ end -}}
+{{- end -}}
+{{- toJson $engines -}}
+{{- end -}}
+
 {{/* One engine with its defaults, as JSON. Takes {root, name}. */}}
 {{- define "penstock.engine" -}}
 {{- toJson (mergeOverwrite (deepCopy .root.Values.engineDefaults) (deepCopy (get .root.Values.engines .name))) -}}

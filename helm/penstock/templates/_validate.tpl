@@ -44,7 +44,7 @@
 {{- fail "\n\ngateway.autoscaling.max is less than gateway.autoscaling.min: raise it." -}}
 {{- end -}}
 {{- $shared := or .Values.store.secret (hasPrefix "postgres" (dig "store" "url" "" $config | toString)) (contains "${" (dig "store" "url" "" $config | toString)) -}}
-{{- $known := keys ($config.engines | default dict) (.Values.engines | default dict) -}}
+{{- $known := keys ($config.engines | default dict) (include "penstock.engines" . | fromJson) -}}
 {{- range $name, $model := $config.models -}}
 {{- $targets := $model.targets | default list -}}
 {{- $experiment := $model.experiment | default dict -}}
@@ -72,7 +72,7 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- range $name, $_ := .Values.engines -}}
+{{- range $name, $_ := include "penstock.engines" . | fromJson -}}
 {{- include "penstock.validate.engine" (dict "root" $root "name" $name "engine" (include "penstock.engine" (dict "root" $root "name" $name) | fromJson)) -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
@@ -104,7 +104,7 @@
 {{- if and (hasKey $e.config "autoscale") (not $scaled) -}}
 {{- fail (printf "%s.config.autoscale is for servers that a gateway launches, not for those of a cluster: leave it out, and write %s.replicas." $at (trimPrefix "\n\n" $at)) -}}
 {{- end -}}
-{{- if and (eq $e.workload "LeaderWorkerSet") (hasKey .root.Values.engines (printf "%s-leader" .name)) -}}
+{{- if and (eq $e.workload "LeaderWorkerSet") (hasKey (include "penstock.engines" .root | fromJson) (printf "%s-leader" .name)) -}}
 {{- fail (printf "%s-leader is the name of the Service of engines.%s too, a LeaderWorkerSet: rename one of them." $at .name) -}}
 {{- end -}}
 {{- if and (eq $e.kind "simulator") (eq $e.workload "LeaderWorkerSet") -}}

@@ -84,6 +84,19 @@ def test_numbers_reach_the_gateway_whole(tmp_path: Path) -> None:
     assert 1073741824 == load_settings(written(tmp_path, config), {}).settings.limits.body_bytes
 
 
+@pytest.mark.parametrize("mode", ["none", "gateway", "keda"])
+def test_null_takes_an_engine_of_a_preset_away(helm: str, mode: str) -> None:
+    llama = {"model": "m/llama", "autoscale": {"max": 2}}
+    models = {"chat": {"targets": [{"engine": "llama", "model": "m/llama"}]}}
+    changes = {"engines": {"qwen": None, "llama": llama}, "autoscaling": {"mode": mode}, "config": {"models": models}}
+    objects = template(helm, "gpu", changes)
+    assert [name for name, _ in objects.pods if "qwen" in name] == []
+    assert list(objects.config["engines"]) == ["llama"]
+    assert "qwen" not in str([it for it in objects if it["kind"] != "ConfigMap"])
+    with pytest.raises(Refused, match=r'engine "qwen", which is neither in engines nor in config.engines'):
+        template(helm, "gpu", {"engines": {"qwen": None}})
+
+
 def test_without_a_model_the_chart_says_which_preset_to_take(helm: str) -> None:
     with pytest.raises(Refused, match=r"(?s)config\.models is empty.*presets/laptop\.yaml"):
         template(helm, "")
