@@ -265,11 +265,15 @@ class Attempt(Sink):
         self.first_byte_s = 0.0
         self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine's answer ended before it began")
 
-    def unfit(self) -> None:
-        """It answers with a document, and a stream has begun: nothing of it can be told."""
+    def untellable(self, kind: str, message: str) -> None:
+        """Its answer is not to be told, though it is one that is charged for: no other is asked for."""
         self.stop()
         self.first_byte_s = 0.0
-        self.fail(Outcome.BAD_ANSWER, "bad_answer", "the engine answered a request for a stream with a document")
+        self.fail(Outcome.UNTELLABLE, kind, message)
+
+    def unfit(self) -> None:
+        """It answers with a document, and a stream has begun."""
+        self.untellable("bad_answer", "the engine answered a request for a stream with a document")
 
     def broke(self, outcome: Outcome = Outcome.CUT_SHORT) -> None:
         """The answer broke, or was an error, after something of it was used."""

@@ -4,7 +4,8 @@ A message says what happened, to which model, and what to do about it. It never 
 stack trace. `kind` is the label of `penstock_errors_total` and the `error` field of the access line.
 
 `x-should-retry` tells OpenAI's SDKs what to do (openai-python `_base_client.py`): `false` only where we have already
-tried again in their place, never on 429 or 503, whose Retry-After the SDK must be free to honour.
+tried again in their place, or where the engine did the work and would charge for it again; never on 429 or 503, whose
+Retry-After the SDK must be free to honour.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Row(NamedTuple):
     type: str
     code: str | None
     retried_here: bool = False
-    """Once we have tried again, a client that tries again too would only multiply the load."""
+    """Once we have tried again, a client that tries again too would only multiply the load. (It would do as little good
+    where the engine's answer was there and could not be told.)"""
 
 
 SOON_S: Final = 1.0
@@ -100,6 +102,8 @@ class Failure(Exception):
     """For 405: the methods that the path knows."""
     more: bytes = b""
     """Further header lines."""
+    charged: bool = False
+    """The engine has done the work: whoever asks again, a client's SDK too, is charged for it again."""
 
     @property
     def status(self) -> int:

@@ -281,7 +281,7 @@ class Flight(Owner, Opening, Work):
             if self.placing is not None:
                 self.placing.withdraw()
             headers = self.head_down()
-            if len(self.attempts) > 1 and TABLE[failure.kind].retried_here:
+            if TABLE[failure.kind].retried_here and (len(self.attempts) > 1 or failure.charged):
                 headers += TRIED_ENOUGH
             self.settle(self.reply.status_of(failure))
             self.reply.fail(failure, headers)

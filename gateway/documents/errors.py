@@ -38,16 +38,16 @@ MEANINGS: Final[dict[str, str]] = {
     "engine_model": "The engine lacks the model of the target; `target_model_unknown` in the log says which it has.",
     "connect_failed": "No connection to the engine. `penstock_breaker_open` and the first screen say which replica.",
     "connection_lost": "The engine closed the connection before it answered.",
-    "bad_answer": "The engine's answer is not HTTP that is accepted, or over a limit.",
+    "bad_answer": "The engine's answer is not HTTP that is accepted, over a limit, or in no shape that its format has.",
     "answer_truncated": "The answer broke off after it had begun; a stream ends in this error, not in success.",
-    "no_finish_reason": "The stream ended without saying that it was whole.",
+    "no_finish_reason": "The answer ended without saying that it was whole.",
     "connections_busy": "All connections that the engine may have are in use (`connections`).",
     "out_of_sockets": "The gateway has no file descriptor or port left: see the page on operations.",
     "overloaded": "Every replica is full and the line too. Retry after `Retry-After`.",
     "tenant_queue_full": "This tenant's part of the line is full; the others' is not.",
     "no_replica": "Nobody can be asked at the moment; the message says in how many seconds somebody may.",
     "unknown_finish_reason": "The engine ended for a reason that is in no table, which must not look like success.",
-    "unknown_event": "The engine's stream has an event that cannot be read.",
+    "unknown_event": "The engine's answer has an event, or a part, that cannot be read.",
     "adapter_not_loaded": "No replica has the LoRA adapter, or could load it.",
     "timeout": "The engine, or the client's own deadline (`x-request-timeout-ms`), ran out of time.",
     "store_away": "The store of records does not answer. Inference goes on.",
@@ -69,7 +69,9 @@ for OpenAI's, `{"type": "error", "error": {"type", "message"}, "request_id"}` fo
 passes as it came where it speaks the client's format. A 200 that has an `error`, is an `application/problem+json`, or
 has no body (but for a text) is a failed attempt; other documents pass, HTML too. The kind is the label of
 `penstock_errors_total` and the `error` of the access line; `reason` there has the words. `retried` means that the
-gateway has tried again where it could, so `x-should-retry: false` is sent after several attempts.
+gateway has tried again where it could, so `x-should-retry: false` is sent after several attempts. An answer that is
+there and cannot be told (a reason to finish or an event in no table, no reason to finish, over a limit, no shape of its
+format) is asked for once, and `x-should-retry: false` is sent with it: its engine charges for each.
 
 | kind | status | type | code | retried | what it means |
 |---|---|---|---|---|---|

@@ -168,4 +168,4 @@ def last_failure(attempt: Attempt, outcome: Outcome, sentence: Callable[[str], s
     """What is told of an attempt that got no answer, when no other is made."""
     if outcome is Outcome.OVERLOADED:
         return Failure(attempt.error_kind, sentence(f"{attempt.message}; try again in 1 s"), retry_after_s=1.0)
-    return Failure(attempt.error_kind, sentence(attempt.message))
+    return Failure(attempt.error_kind, sentence(attempt.message), charged=outcome is Outcome.UNTELLABLE)

@@ -122,6 +122,14 @@ class Judge:
             self._ended = True
         return event
 
+    def cannot_tell(self, kind: str, message: str) -> bool:
+        """The engine said what nobody here understands, and charges for it; returns whether nothing had left before it,
+        so that the request has failed with this."""
+        if not self._take_back():
+            return False
+        self._attempt.untellable(kind, message)
+        return True
+
     def done(self) -> None:
         """The body ended as its framing promised."""
         if self._error or self._is_whole():

@@ -171,6 +171,9 @@ class TranslatedStream(StreamRelay):
 
     def _fail(self, failed: Failed) -> None:
         """What is read as the engine's error is what was understood of it, in whatever words it came."""
+        if failed.unknown and self._judge.cannot_tell(UNKNOWN[failed.unknown], failed.message):
+            self._failed = True
+            return
         error = ApiError(failed.message, error_type(failed.status or UNNAMED), "engine_error")
         event = b"data: " + error_document(failed.message) + b"\n\n"
         told = self._translation.encoder.error_event(error)
@@ -178,7 +181,7 @@ class TranslatedStream(StreamRelay):
         self._failed = True
         if not failed.unknown:
             return
-        if self._judge.over:  # another attempt may yet be whole: the request did not fail for this
+        if self._judge.over:  # another engine goes on with it: the request did not fail for this
             self._attempt.upstream.series.error(UNKNOWN[failed.unknown])
         else:
             self._account.error_kind = UNKNOWN[failed.unknown]
@@ -261,7 +264,7 @@ class TranslatedDocument(Sink):
         held += data
         self._counting.go_on(held)
         if len(held) > MAX_BYTES:
-            self._attempt.refuse(UNNAMED, error_document(f"the engine sent an answer over {MAX_BYTES} bytes"))
+            self._attempt.untellable("bad_answer", f"the engine sent an answer over {MAX_BYTES} bytes")
 
     def flush(self) -> None:
         pass
@@ -272,30 +275,30 @@ class TranslatedDocument(Sink):
         self._held.clear()
         self._counting.go_on(body, whole=True)
         if self._counting.over:
-            attempt.refuse(
-                UNNAMED, error_document(f"the engine sent an answer of over {MAX_ANSWER_VALUES} JSON values")
-            )
+            attempt.untellable("bad_answer", f"the engine sent an answer of over {MAX_ANSWER_VALUES} JSON values")
             return
         said = self._egress.decode_answer(body)
+        for one in said:
+            if isinstance(one, Counted):
+                attempt.usage = one.usage  # which is charged for, whatever becomes of the rest
         if len(said) > MAX_PIECES:
-            attempt.refuse(UNNAMED, error_document(f"the engine sent an answer of over {MAX_PIECES} pieces"))
+            attempt.untellable("bad_answer", f"the engine sent an answer of over {MAX_PIECES} pieces")
             return
         ended = False
         for one in said:
-            if isinstance(one, Counted):
-                attempt.usage = one.usage
-            elif isinstance(one, Finish):
+            if isinstance(one, Finish):
                 attempt.finish_reason = one.reason
                 ended = True
             elif isinstance(one, Start):
                 attempt.said = Said(one.id or None, one.model or None)
             elif isinstance(one, Failed):
                 if one.unknown:
-                    attempt.upstream.series.error(UNKNOWN[one.unknown])
-                attempt.refuse(one.status or UNNAMED, error_document(one.message))
+                    attempt.untellable(UNKNOWN[one.unknown], one.message)
+                else:
+                    attempt.refuse(one.status or UNNAMED, error_document(one.message))
                 return
         if not ended:
-            attempt.refuse(UNNAMED, error_document("the engine answered without a finish reason"))
+            attempt.untellable("no_finish_reason", "the engine answered without a finish reason")
             return
         if self._reply.status:
             attempt.unfit()
@@ -310,7 +313,7 @@ class TranslatedDocument(Sink):
             model = attempt.upstream.model
             told = self._ingress.encode_answer(said, model, self._created, record_id, self._echo)
         except Unsayable as error:
-            attempt.refuse(UNNAMED, error_document(str(error)))
+            attempt.untellable("bad_answer", str(error))
             return
         words = attempt.upstream.engine.secrets
         if words:  # what the engine had escaped is plain now

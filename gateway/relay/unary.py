@@ -12,8 +12,8 @@ from engines.port import Sink
 from engines.wire.bulk import LISTS_AND_OBJECTS, over
 from engines.wire.unary.port import Misread, pieces
 from gateway.errors import Failure
-from gateway.relay.account import UNNAMED, Account, broken, whole
-from gateway.relay.translated import error_document, others
+from gateway.relay.account import Account, broken, whole
+from gateway.relay.translated import others
 from gateway.reply import JSON
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class UnaryDocument(Sink):
     def data(self, data: bytes) -> None:
         self._held += data
         if len(self._held) > MAX_BYTES:
-            self._attempt.refuse(UNNAMED, error_document(f"the engine sent an answer over {MAX_BYTES} bytes"))
+            self._attempt.untellable("bad_answer", f"the engine sent an answer over {MAX_BYTES} bytes")
 
     def flush(self) -> None:
         pass
@@ -100,11 +100,11 @@ class UnaryDocument(Sink):
                 return
             self._tell(b"".join(self._written))
         except Misread as error:
-            attempt.refuse(UNNAMED, error_document(str(error)))
+            attempt.untellable("bad_answer", str(error))
         except Exception:  # a later turn is the loop's alone, and the client must hear of it
             log.exception("answer_not_written")
             if not attempt.over:
-                attempt.refuse(UNNAMED, error_document("the engine's answer could not be told"))
+                attempt.untellable("bad_answer", "the engine's answer could not be told")
             else:  # its account is closed, and perhaps nobody was told
                 self._account.fail(Failure("internal", f"model {self._account.model!r}: the answer could not be told"))
 

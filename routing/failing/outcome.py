@@ -7,7 +7,10 @@
     CONNECT_FAILED      failure   free to move    nothing was sent, so moving on adds no load anywhere
     CONNECTION_LOST     failure   if allowed      after the send, before the first body byte: the client has seen
                                                   nothing, but the engine may have done the work (`after_send`)
-    BAD_ANSWER          failure   yes             the replica broke HTTP before the first body byte
+    BAD_ANSWER          failure   yes             no HTTP before the first body byte, a redirect, or a 2xx with nothing
+                                                  in it: whoever answers so has made no token
+    UNTELLABLE          ignored   never           an answer that cannot be told: the work has been done, and would be
+                                                  charged for again
     SERVER_ERROR        failure   yes             500, 502, 504 and the other 5xx
     FIRST_BYTE_TIMEOUT  failure   next tier only  see below
     TOO_SLOW            ignored   next tier only  the client would leave before it answers; it may be in a hurry
@@ -59,6 +62,7 @@ class Outcome(Enum):
     CONNECT_FAILED = "connect_failed"
     CONNECTION_LOST = "connection_lost"
     BAD_ANSWER = "bad_answer"
+    UNTELLABLE = "untellable"
     SERVER_ERROR = "server_error"
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
     TOO_SLOW = "too_slow"
@@ -93,6 +97,7 @@ _MEANING: dict[Outcome, tuple[Verdict, Retry]] = {
     Outcome.CONNECT_FAILED: (Verdict.FAILURE, Retry.FREE_TO_MOVE),
     Outcome.CONNECTION_LOST: (Verdict.FAILURE, Retry.IF_ALLOWED),
     Outcome.BAD_ANSWER: (Verdict.FAILURE, Retry.YES),
+    Outcome.UNTELLABLE: (Verdict.IGNORED, Retry.NEVER),
     Outcome.SERVER_ERROR: (Verdict.FAILURE, Retry.YES),
     Outcome.FIRST_BYTE_TIMEOUT: (Verdict.FAILURE, Retry.NEXT_TIER),
     Outcome.TOO_SLOW: (Verdict.IGNORED, Retry.NEXT_TIER),

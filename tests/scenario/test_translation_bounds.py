@@ -65,7 +65,7 @@ async def test_a_plain_answer_of_too_many_pieces_is_a_failed_attempt() -> None:
         running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
     ):
         answer = await gateway.http.post("/v1/chat/completions", json=CHAT)
-        assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])
+        assert (502, "engine_bad_answer") == (answer.status_code, answer.json()["error"]["code"])
         assert str(MAX_ANSWER_VALUES) in (await gateway.records.of(0)).reason
 
 
@@ -217,5 +217,5 @@ async def test_far_more_vectors_than_were_asked_for_are_counted_and_not_read(bla
         running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
     ):
         answer = await gateway.http.post("/v1/embeddings", json={"model": "chat", "input": ["a"]})
-        assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])
+        assert (502, "engine_bad_answer") == (answer.status_code, answer.json()["error"]["code"])
         assert "far more" in (await gateway.records.of(0)).reason

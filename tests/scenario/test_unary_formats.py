@@ -56,7 +56,7 @@ async def test_what_cannot_be_asked_is_told_by_name_and_what_is_no_answer_is_an_
                 (400, "unsupported_parameter", "input"),
                 (400, "unsupported_parameter", "priority"),
                 (400, "invalid_value", "input"),
-                (502, "engine_error", None),
+                (502, "engine_bad_answer", None),
             ] == [(one.status_code, one.json()["error"]["code"], one.json()["error"].get("param")) for one in told]
 
 
@@ -92,7 +92,7 @@ async def test_a_large_answer_may_turn_out_to_be_none() -> None:
     async with running_upstream(Answer([embedded])) as upstream:
         async with running_gateway(settings("gemini", upstream.url)) as gateway:
             answer = await gateway.http.post("/v1/embeddings", json={"model": "chat", "input": ["a", "b"]})
-            assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])
+            assert (502, "engine_bad_answer") == (answer.status_code, answer.json()["error"]["code"])
 
 
 class Endless(GeminiEmbeddings):
@@ -156,4 +156,4 @@ async def test_a_mistake_in_a_later_turn_of_writing_is_told_and_hangs_nobody() -
         async with running_gateway(settings("gemini", upstream.url)) as gateway:
             write_by(gateway, Mistaken())
             answer = await gateway.http.post("/v1/embeddings", json={"model": "chat", "input": "a"})
-            assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])
+            assert (502, "engine_bad_answer") == (answer.status_code, answer.json()["error"]["code"])
