@@ -17,7 +17,7 @@ from routing.facts import RequestFacts
 from routing.failing.breaker import Verdict
 from routing.failing.outcome import Outcome
 from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock
-from tests.gateway.test_relay import DONE, FINISH, chunk
+from tests.gateway.relayed import DONE, FINISH, chunk
 
 pytestmark = pytest.mark.usefixtures("now")
 

@@ -38,7 +38,7 @@ from routing.failing.breaker import BreakerSettings, Verdict
 from routing.route import DEFAULT_RETRY, RetrySettings
 from tests.engines.test_sse import parsed
 from tests.gateway.flights import JSON, NO_RETRY, SSE, Bench, FakeConnection, FakeExchange, StepClock
-from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, answer, chunk
+from tests.gateway.relayed import DONE, ERROR, FINISH, USAGE, answer, chunk
 
 OVERLOADED = json.dumps({"error": {"message": "full", "type": "overloaded", "param": None, "code": 503}}).encode()
 

@@ -23,7 +23,7 @@ from gateway.accounts.prices import Rates, Row, Table, Tables
 from routing.failing.hedging import HedgingSettings
 from routing.route import RetrySettings
 from tests.gateway.flights import JSON, Bench, FakeExchange, StepClock
-from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, answer, chunk
+from tests.gateway.relayed import DONE, ERROR, FINISH, USAGE, answer, chunk
 
 AFTER = HedgingSettings(after_ms=500.0)
 

@@ -19,7 +19,7 @@ from engines.wire.unary.port import Told
 from gateway.relay.unary import AT_ONCE_BYTES
 from gateway.reply import Reply
 from tests.gateway.flights import JSON, NO_RETRY, SSE, Bench, FakeConnection, FakeExchange, StepClock
-from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk
+from tests.gateway.relayed import DONE, FINISH, USAGE, chunk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("now")]
 

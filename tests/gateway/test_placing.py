@@ -20,9 +20,9 @@ from routing.failing.hedging import HedgingSettings
 from routing.model import Endpoint
 from routing.waiting.admission import AdmissionSettings
 from tests.gateway.flights import Bench, FakeConnection, StepClock
+from tests.gateway.relayed import DONE, FINISH, chunk
 from tests.gateway.shadow.test_shadow import Pair
 from tests.gateway.test_preparing import MANY, PATH, SPOKEN, InTurns, expected_body, turned
-from tests.gateway.test_relay import DONE, FINISH, chunk
 
 NOBODYS = {"role": "tool", "tool_call_id": "nobody's", "content": "x"}
 """What Gemini's format has no words for."""

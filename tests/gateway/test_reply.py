@@ -15,7 +15,7 @@ from gateway.errors import Failure
 from gateway.reply import EVENTS, Reply
 from routing.route import RetrySettings
 from tests.gateway.flights import JSON, KEEN, NO_RETRY, Bench, FakeConnection, StepClock
-from tests.gateway.test_relay import DONE, FINISH, answer, chunk
+from tests.gateway.relayed import DONE, FINISH, answer, chunk
 
 pytestmark = pytest.mark.usefixtures("now")
 

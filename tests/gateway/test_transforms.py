@@ -12,7 +12,7 @@ from engines.port import Headers
 from gateway.errors import Failure
 from routing.facts import RequestFacts
 from tests.gateway.flights import NO_RETRY, SSE, Bench, StepClock
-from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, chunk, in_reads
+from tests.gateway.relayed import DONE, ERROR, FINISH, USAGE, chunk, in_reads
 
 pytestmark = pytest.mark.usefixtures("now")
 

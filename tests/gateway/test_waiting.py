@@ -11,7 +11,7 @@ from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.model import Endpoint
 from routing.waiting.admission import AdmissionSettings
 from tests.gateway.flights import SPOKEN, Bench, FakeExchange, StepClock
-from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk
+from tests.gateway.relayed import DONE, FINISH, USAGE, chunk
 
 pytestmark = pytest.mark.usefixtures("now")
 

@@ -20,7 +20,7 @@ from gateway.relay.document import HOLD_BYTES
 from routing.failing.hedging import HedgingSettings
 from tests.engines.wire.frames import frame
 from tests.gateway.flights import JSON, Bench, FakeConnection, StepClock
-from tests.gateway.test_relay import DONE, FINISH, chunk
+from tests.gateway.relayed import DONE, FINISH, chunk
 
 DOLLAR_A_TOKEN = Rates(Tables(Table((), (Row(10**12, 0, 0, 10**12, 0, 0),)), {}), "configured")
 TEXT = "word " * 20

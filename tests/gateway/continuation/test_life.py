@@ -29,8 +29,8 @@ from gateway.body.held import HeldPrompts
 from routing.route import RetrySettings
 from tests.engines.wire.frames import frame
 from tests.gateway.flights import HELD_BYTES, JSON, KEEN, Bench, FakeConnection, FakeExchange, StepClock
+from tests.gateway.relayed import DONE, ERROR
 from tests.gateway.test_flight import claims_no_false_success
-from tests.gateway.test_relay import DONE, ERROR
 
 pytestmark = pytest.mark.usefixtures("now")
 

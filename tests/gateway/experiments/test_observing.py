@@ -23,7 +23,7 @@ from routing.gate.observation import (
     Settled,
 )
 from tests.gateway.flights import NO_RETRY, Bench, FakeExchange, StepClock
-from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk
+from tests.gateway.relayed import DONE, FINISH, USAGE, chunk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("now")]
 

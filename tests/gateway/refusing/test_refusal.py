@@ -10,7 +10,7 @@ from gateway import clock
 from gateway.refusing.refusal import outcome_of_not_found
 from routing.failing.outcome import Outcome
 from tests.gateway.flights import JSON, NO_RETRY, Bench, StepClock
-from tests.gateway.test_relay import answer
+from tests.gateway.relayed import answer
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ from gateway.shadow.flight import ShadowedFlight
 from gateway.shadow.shadow import Shadow, Shadows
 from gateway.telemetry.exposition import render
 from tests.gateway.flights import JSON, Bench, FakeConnection, StepClock
-from tests.gateway.test_relay import DONE, FINISH, USAGE, answer, chunk
+from tests.gateway.relayed import DONE, FINISH, USAGE, answer, chunk
 
 SECTION: dict[str, Any] = {"share": 1, "targets": [{"engine": "t0", "model": "up", "tier": 0}]}
 PRICED = Rates(Tables(Table((), (Row(10**9, 0, 0, 10**9, 0, 0),)), {}), "configured")
