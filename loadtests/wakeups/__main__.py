@@ -37,6 +37,8 @@ STREAMS, PLAIN = 6, 2
 MOST_REPLICAS = 4
 LOOK_S = 0.2
 SETTLES_S = 120.0
+QUIET_S = 3.0
+"""About what a change takes."""
 
 
 class Run:
@@ -66,6 +68,7 @@ class Run:
         replicas = await self._change_to(0, 2)
         self.changes.count = 0
         self.changes.holds_ms.clear()
+        self.changes.quiet_ms.clear()
         over = asyncio.Event()
         load = [asyncio.ensure_future(self._ask(over, n < STREAMS)) for n in range(STREAMS + PLAIN)]
         while self.changes.count < count:
@@ -116,6 +119,9 @@ class Run:
             await asyncio.sleep(LOOK_S)
         if board is not None:
             self.changes.holds_ms.append(board.longest_cpu_ms)
+            board.reset()
+            await asyncio.sleep(QUIET_S)
+            self.changes.quiet_ms.append(board.longest_cpu_ms)
         self.changes.count += abs(replicas - before)
         return replicas
 

@@ -49,6 +49,8 @@ class Changes:
     """Streams that ended before they said so."""
     holds_ms: list[float] = field(default_factory=list)
     """The longest turn of the gateway's loop from each reload until its replicas were there, or gone, in CPU time."""
+    quiet_ms: list[float] = field(default_factory=list)
+    """The same of a while after each, in which nothing changed: what the load itself does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def table(seen: Seen) -> str:
     """As it is printed."""
     wakeups, changes = seen.wakeups, seen.changes
     starts = sorted([start_s for _, start_s in wakeups.firsts_s])
-    beyond, holds = wakeups.beyond_s, sorted(changes.holds_ms)
+    beyond, holds, quiet = wakeups.beyond_s, sorted(changes.holds_ms), sorted(changes.quiet_ms)
     rows = [
         ("wake-ups", f"{wakeups.count}", ""),
         ("clients that waited, that left", f"{wakeups.waited}, {wakeups.left}", ""),
@@ -116,6 +118,11 @@ def table(seen: Seen) -> str:
             "longest hold of the loop by a change, median, p99, most",
             f"{at(holds, 0.5):.2f} ms, {at(holds, 0.99):.2f} ms, {at(holds, 1.0):.2f} ms",
             f"{STEP_MS:g} ms, here {STEP_MS * seen.scale:.2f} ms",
+        ),
+        (
+            "the same while nothing changes, under the same load",
+            f"{at(quiet, 0.5):.2f} ms, {at(quiet, 0.99):.2f} ms, {at(quiet, 1.0):.2f} ms",
+            "",
         ),
         ("left in flight at the end", f"{seen.in_flight:g}", "0"),
         ("starts that failed", f"{seen.starts_failed}", "0"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,20 +17,11 @@ KEY = "a key of ours"
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """A simulator that asks for a key."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "engines.simulator", "--port", str(port), "--model", "chat"]
-    process = subprocess.Popen(
-        [*command, "--api-key-env", "KEY"], env={**os.environ, "KEY": KEY}, stdout=subprocess.DEVNULL
-    )
-    while process.poll() is None:  # until it listens; the test's own time limit ends it
-        with socket.socket() as asking:
-            if asking.connect_ex(("127.0.0.1", port)) == 0:
-                break
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+    command = [sys.executable, "-m", "engines.simulator", "--port", "0", "--model", "chat", "--api-key-env", "KEY"]
+    with subprocess.Popen(command, env={**os.environ, "KEY": KEY}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield process.stdout.readline().split()[-1]  # "listening on http://..."
+        process.terminate()
 
 
 def run(url: str, model: str, key: str) -> tuple[int, str]:

@@ -53,11 +53,12 @@ def test_the_ends_of_lost_requests_are_told_and_starts_that_nobody_saw_count_in_
 
 
 def test_bars_in_time_are_those_of_the_machine_that_they_were_written_on() -> None:
-    late = {"wakeups": Wakeups(firsts_s=[(2.4, 1.0)]), "changes": Changes(holds_ms=[2.9])}
+    late = {"wakeups": Wakeups(firsts_s=[(2.4, 1.0)]), "changes": Changes(holds_ms=[2.9], quiet_ms=[1.1])}
     slow = seen(**late, bare_us=[37.0, 27.75, 18.5])
     assert missed(slow) == []
     told = table(slow)
     assert "1 s, here 1.50 s" in told
     assert "2 ms, here 3.00 ms" in told
+    assert "1.10 ms, 1.10 ms, 1.10 ms" in told, "and what the load does by itself"
     assert "the bare relay took 27.8 us per request (the median of 18.5 to 37.0)" in told
     assert len(missed(seen(**late, bare_us=[9.25]))) == 2, "a faster machine has narrower bars"
