@@ -134,9 +134,13 @@ def outcome_of_not_found(body: bytes, model: str) -> Outcome:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return Outcome.UNSPOKEN
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if not isinstance(error, dict):
+    if not isinstance(answer, dict):
         return Outcome.UNSPOKEN
+    error = answer.get("error")
+    if not isinstance(error, dict):  # Cohere's are flat, others' `error` or `detail` is a text
+        told = [answer.get(key) for key in ("message", "error", "detail")]
+        named = any(isinstance(text, str) and _names(text, model) for text in told)
+        return Outcome.UNKNOWN_MODEL if named else Outcome.UNSPOKEN
     code, said = error.get("code"), error.get("message")
     if (isinstance(code, str) and code in _NO_SUCH_MODEL) or (isinstance(said, str) and _names(said, model)):
         return Outcome.UNKNOWN_MODEL
