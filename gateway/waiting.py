@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway import clock
@@ -298,7 +299,7 @@ class WaitingRoom:
         self._counts.shed(guest.model, refusal.reason.value)
         kind = _KINDS.get(refusal.reason, "overloaded")
         after_s = refusal.retry_after_s
-        message = f"model {guest.model!r}: {_WORDS[refusal.reason]}; try again in {after_s:.0f} s"
+        message = f"model {guest.model!r}: {_WORDS[refusal.reason]}; try again in {max(1, ceil(after_s))} s"
         guest.fail(Failure(kind, message, retry_after_s=after_s))
 
     def _look_later(self) -> None:

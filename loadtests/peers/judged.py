@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -87,13 +88,9 @@ class Judged:
             self.bars.append(Bar(f"{self.kind}: {nobody}", None))
             return
         name, per_s = best
-        if reached_the_top(self.rows[name].tried, GOOD_RATIO):
-            said = (
-                f"{self.kind}: {name} carries the highest rate that was tried, {per_s:.1f}/s: --climb-to sets another"
-            )
-            self.bars.append(Bar(said, None))
-            return
         pairs, peer = self._at_its_capacity(name, per_s)
+        if reached_the_top(self.rows[name].tried, GOOD_RATIO):
+            peer = replace(peer, at_top=True)
         self.notes.append(near_line(self.kind, peer))
         at_top = reached_the_top(mine.tried, GOOD_RATIO)
         self.bars += judge(self.kind, capacity(mine.tried) or 0.0, at_top, peer, pairs, self._runs)

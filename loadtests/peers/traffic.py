@@ -18,6 +18,12 @@ from loadtests.workloads.spec import Prefixes, Sessions, Synthetic
 GOOD_RATIO = 0.9
 """Of the requests, at the highest rate that a gateway is said to have the capacity for."""
 TURNS = 6
+CHARACTERS_PER_TOKEN = 5.4
+"""Of the workload's words, each of which is a token to the simulator, with what stands between them."""
+PREFILL_TOKENS_PER_S = round(16_000.0 * 4 / CHARACTERS_PER_TOKEN)
+"""As fast as a replica that prefills 16,000 tokens of four characters in a second."""
+CACHE_BLOCKS = round(3000 * 4 / CHARACTERS_PER_TOKEN)
+"""As roomy as 3,000 blocks of 64 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +60,22 @@ KINDS: dict[str, Traffic] = {
     "system-prompts": Traffic(
         rate_per_s=45.0,
         capacity_rates=(30.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0),
-        climb_per_s=evenly(60.0, 180.0, 8),
+        climb_per_s=evenly(50.0, 150.0, 8),
         slo="ttft=500ms",
         workload=Synthetic(own_words=64, output_tokens=16, prefixes=Prefixes(groups=48, words=2208, zipf=0.8)),
         prefill_ms=0.0,
-        prefill_tokens_per_s=16_000.0,
-        cache_blocks=3000,
+        prefill_tokens_per_s=PREFILL_TOKENS_PER_S,
+        cache_blocks=CACHE_BLOCKS,
     ),
     "chats": Traffic(
         rate_per_s=30.0,
         capacity_rates=(20.0, 30.0, 40.0, 50.0, 60.0),
-        climb_per_s=evenly(50.0, 170.0, 8),
+        climb_per_s=evenly(40.0, 140.0, 8),
         slo="ttft=500ms",
         workload=Sessions(turns=TURNS, own_words=192, output_tokens=64, think_ms=2000),
         prefill_ms=0.0,
-        prefill_tokens_per_s=16_000.0,
-        cache_blocks=3000,
+        prefill_tokens_per_s=PREFILL_TOKENS_PER_S,
+        cache_blocks=CACHE_BLOCKS,
         turns=TURNS,
     ),
 }

@@ -114,6 +114,20 @@ def test_when_the_line_is_full_a_client_is_told_when_to_come_again(now: StepCloc
     assert "x-should-retry" not in refused[0].headers
 
 
+@pytest.mark.parametrize("gap_s", [0.7, 1.1, 1.3, 1.6])
+def test_the_sentence_says_what_the_header_does(now: StepClock, gap_s: float) -> None:
+    bench = Bench(now, admission=AdmissionSettings(in_flight=1, queue_tokens=600, tenant_ratio=1.0))
+    for _ in range(3):
+        bench.begin()
+        now.now_s += gap_s
+        finish(bench.calls[-1])
+    bench.begin()
+    refused = [client for _, client in [bench.begin() for _ in range(8)] if client.state == "answered"]
+    told = [client.headers["retry-after"] for client in refused]
+    assert told
+    assert [client.error["message"].rpartition("try again in ")[2] for client in refused] == [f"{s} s" for s in told]
+
+
 def test_one_tenants_flood_is_told_429(now: StepClock) -> None:
     bench = Bench(now, admission=AdmissionSettings(in_flight=1, queue_tokens=600, tenant_ratio=0.1))
     bench.begin()

@@ -79,10 +79,10 @@ def timed_us(step: Callable[[], object]) -> float:
     return (time.thread_time_ns() - began) / 1e3
 
 
-def slower() -> float:
+def slower(looks: int = 20_000) -> float:
     """How much slower this machine is than the one of the bars."""
     raw = prompt(0, False)
-    return min(timed_us(lambda: chain(raw, 7)) for _ in range(20_000)) / KEYS_US
+    return min(timed_us(lambda: chain(raw, 7)) for _ in range(looks)) / KEYS_US
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,12 @@ class Cost:
         return cls(statistics.median(us), sorted(us)[len(us) * 19 // 20], max(us))
 
     def line(self, name: str, slower: float) -> str:
+        return self.beside(name, Cost(self.median / slower, self.p95 / slower, self.worst / slower))
+
+    def beside(self, name: str, scaled: Cost) -> str:
+        """The figures, and what they are where scaled."""
         raw = f"{self.median:8.1f} {self.p95:8.1f} {self.worst:9.0f}"
-        return f"  {name:34} {raw}   | {self.median / slower:7.1f} {self.p95 / slower:7.1f} {self.worst / slower:8.0f}"
+        return f"  {name:34} {raw}   | {scaled.median:7.1f} {scaled.p95:7.1f} {scaled.worst:8.0f}"
 
 
 @dataclass(frozen=True)

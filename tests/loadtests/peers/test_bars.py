@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,11 +224,15 @@ def test_nothing_is_judged_by_a_late_client_or_without_a_capacity() -> None:
     assert "no peer has a capacity" in nobody.bars[0].what
 
 
-def test_a_peer_that_carries_the_highest_rate_needs_another() -> None:
-    one, rounds = judged_of({"penstock": 1000.0, PEERS[0]: 120.0, PEERS[1]: 1000.0})
-    assert met(one.bars) == [None]
+def test_what_both_carry_is_no_capacity_unless_there_is_no_more_to_be_had() -> None:
+    one, _ = judged_of({"penstock": 1000.0, PEERS[0]: 120.0, PEERS[1]: 1000.0})
+    assert met(one.bars) == [None, True, True, True]
     assert "--climb-to" in one.bars[0].what
-    assert len(rounds.asked) == 3
+    far, near = replace(FAR, at_top=True), replace(NEAR, at_top=True)
+    assert met(judge("x", 50.0, True, far, [], 0)) == [None]
+    assert met(judge("x", 50.0, True, near, [], 0)) == [True]
+    assert met(judge("x", 40.0, False, far, [], 0)) == [False]
+    assert met(judge("x", 40.0, False, near, [], 0)) == [False]
 
 
 def test_the_status_is_that_of_all_bars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

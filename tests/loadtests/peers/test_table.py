@@ -96,7 +96,7 @@ def test_no_cache_can_have_what_nobody_asked_for_before() -> None:
 
 def test_a_kind_of_traffic_brings_its_replicas_and_what_is_given_outdoes_it() -> None:
     options = parse_options(["--traffic", "system-prompts", "--rate", "50"])
-    assert (50.0, "ttft=500ms", 16_000.0, 3000) == (
+    assert (50.0, "ttft=500ms", 11_852, 2222) == (
         options.rate,
         options.slo,
         options.prefill_tokens_per_s,
