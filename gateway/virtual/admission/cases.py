@@ -53,6 +53,14 @@ LONGER: Final = 3
 """So many times as long: queues near capacity change slowly."""
 
 
+NO_LINE: Final = "no line could"
+WHY_NO_LINE: Final = (
+    f"{NO_LINE}: it waits hardly longer than if it always went first. While the flooder keeps to its share, some place is "
+    "mostly free; under a flood all are taken, and whoever comes waits for the next one to be, whatever the order. Only a "
+    "fleet that keeps places empty could do better."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One row of the table. `most` is the bar in the unit of `figure`; None where the figure is for reading only."""
@@ -80,7 +88,7 @@ class Case:
             return ""
         if not self.holds:
             return "MISSED"
-        return "holds" if self.value.mean <= self.most else "no line could"
+        return "holds" if self.value.mean <= self.most else NO_LINE
 
 
 def cases(seeds: int, duration_s: float, tell: Callable[[str], None]) -> Iterator[Case]:
@@ -231,4 +239,6 @@ def table(rows: list[Case], seeds: int, duration_s: float) -> str:
         lines.append(
             f"| {row.name} | {row.figure} | {mean:.2f} | {low:.2f} to {high:.2f} | {most} | {row.verdict} | {each} |"
         )
+    if any(row.verdict == NO_LINE for row in rows):
+        lines += ["", WHY_NO_LINE]
     return "\n".join(lines) + "\n"
