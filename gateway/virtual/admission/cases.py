@@ -55,9 +55,9 @@ LONGER: Final = 3
 
 NO_LINE: Final = "no line could"
 WHY_NO_LINE: Final = (
-    f"{NO_LINE}: it waits hardly longer than if it always went first. While the flooder keeps to its share, some place is "
-    "mostly free; under a flood all are taken, and whoever comes waits for the next one to be, whatever the order. Only a "
-    "fleet that keeps places empty could do better."
+    f"{NO_LINE}: it waits hardly longer than if it always went first. While the flooder keeps to its share, some place "
+    "is mostly free; under a flood all are taken, and whoever comes waits for the next one to be, whatever the order. "
+    "Only a fleet that keeps places empty could do better."
 )
 
 
