@@ -75,8 +75,8 @@ def judge(kind: str, ours_per_s: float, at_top: bool, peer: Peer, pairs: Sequenc
     least = 1.0 - NEAR if peer.near else CAPACITY_TIMES
     times = ours_per_s / peer.per_s
     more = "at least " if at_top else ""
-    theirs = f"{peer.name} {'at least ' if peer.at_top else ''}{peer.per_s:.1f}/s"
-    said = f"{kind}: capacity {more}{ours_per_s:.1f}/s, {theirs}: {times:.2f} times, at least {least:g} times"
+    other = f"{peer.name} {'at least ' if peer.at_top else ''}{peer.per_s:.1f}/s"
+    said = f"{kind}: capacity {more}{ours_per_s:.1f}/s, {other}: {times:.2f} times, at least {least:g} times"
     unknown = at_top and (times < least or (peer.at_top and not peer.near))
     bars = [Bar(f"{said}; --climb-to tries more" if unknown else said, None if unknown else times >= least)]
     for number, pair in enumerate(pairs, start=1):

@@ -70,7 +70,7 @@ KINDS: dict[str, Traffic] = {
     "chats": Traffic(
         rate_per_s=30.0,
         capacity_rates=(20.0, 30.0, 40.0, 50.0, 60.0),
-        climb_per_s=evenly(40.0, 140.0, 8),
+        climb_per_s=evenly(25.0, 90.0, 8),
         slo="ttft=500ms",
         workload=Sessions(turns=TURNS, own_words=192, output_tokens=64, think_ms=2000),
         prefill_ms=0.0,
