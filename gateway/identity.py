@@ -44,14 +44,27 @@ ANONYMOUS: Final = Principal(key_id="", tenant="", admin=False)
 class Keyring:
     """The configured keys. An empty keyring is open: every caller is `ANONYMOUS`."""
 
-    __slots__ = ("_by_digest", "any_host", "several_tenants")
+    __slots__ = ("_by_digest", "_tenant", "any_host", "several_tenants")
 
     def __init__(self, keys: Iterable[tuple[str, Principal]] = (), *, any_host: bool = False) -> None:
         """`keys` are pairs of the key's SHA-256 in hex and whom it stands for; `any_host` is `auth.open`."""
-        self._by_digest = {(known := bytes.fromhex(digest)): (known, principal) for digest, principal in keys}
+        self._by_digest: dict[bytes, tuple[bytes, Principal]] = {}
+        self._tenant: str | None = None
+        """Of the first key."""
         self.any_host = any_host
-        self.several_tenants = len({principal.tenant for _, principal in self._by_digest.values()}) > 1
+        self.several_tenants = False
         """Whether what is one's own must be kept from another."""
+        for digest, principal in keys:
+            self.add(digest, principal)
+
+    def add(self, digest: str, principal: Principal) -> None:
+        """One more, before the keyring is in use."""
+        known = bytes.fromhex(digest)
+        self._by_digest[known] = known, principal
+        if self._tenant is None:
+            self._tenant = principal.tenant
+        elif self._tenant != principal.tenant:
+            self.several_tenants = True
 
     @property
     def is_open(self) -> bool:

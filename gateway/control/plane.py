@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.accounts.keys import keyring_of, keys_of
+from gateway.accounts.keys import gathering_keys, keyring_of, keys_of, making_keyring
 from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.asking.joined import Asking
@@ -42,7 +42,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.asking import explained
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
-from gateway.fleet.steps import own_turn
+from gateway.fleet.steps import made_in_slices, own_turn
 from gateway.identity import Keyring
 from gateway.links.link import Link
 from gateway.peers.joined import Peering
@@ -304,7 +304,8 @@ class Plane:
 
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
-        self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
+        keys = await made_in_slices(gathering_keys(settings))
+        self._keyring = await made_in_slices(making_keyring(keys, any_host=settings.auth.open))
         self.scaling.greet(settings)
         await self._engines.use(settings)
         await self.asking.use(settings)

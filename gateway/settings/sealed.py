@@ -18,9 +18,10 @@ from pydantic import TypeAdapter
 from gateway.fleet.steps import in_slices
 from gateway.settings.load import Loaded
 from gateway.settings.schema import Settings
+from gateway.settings.sections.auth import Auth
 
-_LISTS: Final = ("replicas", "targets")
-"""Lists of an engine and of a model whose members the schema checks each for itself."""
+_LISTS: Final = ("replicas", "targets", "keys")
+"""Lists of an engine, of a model and of `auth` whose members the schema checks each for itself."""
 _AT_ONCE: Final = 16
 """Members of one list to a step: to check the URLs of 64 replicas takes 2 ms."""
 
@@ -101,7 +102,12 @@ class Opening:
         fields: dict[str, Any] = {}
         rest: dict[str, Any] = {}
         for part in self._sealed.parts:
-            if part.section not in adapters:
+            if part.section == "auth":
+                auth = decode(part.data) or {}
+                yield
+                fields["auth"] = yield from _entry(_auth(), auth)
+                rest["auth"] = {**auth, "keys": (auth.get("keys") or [])[:1]}  # that there are some counts
+            elif part.section not in adapters:
                 rest[part.section] = decode(part.data)
             elif known.get((part.section, part.name)) == part.data:
                 fields.setdefault(part.section, {})[part.name] = used[part.section][part.name]
@@ -131,6 +137,12 @@ def _entry(adapter: TypeAdapter[Any], value: Any) -> Generator[None, None, Any]:
         made += getattr(entry, long)
         yield
     return entry.model_copy(update={long: tuple(made)})
+
+
+@lru_cache(1)
+def _auth() -> TypeAdapter[Any]:
+    """What checks the section of the keys, of which there may be 10,000."""
+    return TypeAdapter(Auth)
 
 
 @lru_cache(1)

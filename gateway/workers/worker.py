@@ -17,7 +17,7 @@ import structlog
 
 from gateway import clock
 from gateway.accounts.accounting import Accounting
-from gateway.accounts.keys import keyring_of
+from gateway.accounts.keys import making_keyring
 from gateway.adapters import Adapters
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
@@ -28,7 +28,7 @@ from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
-from gateway.fleet.steps import in_slices
+from gateway.fleet.steps import in_slices, made_in_slices
 from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.cors import Cors
@@ -167,9 +167,9 @@ class Worker:
         self.sinks.use(settings)
         return ""
 
-    def rekey(self, message: Keys) -> None:
-        """New keys, and nothing else new: the next request meets them."""
-        self._keyring = keyring_of(message.keys, any_host=message.open)
+    async def rekey(self, message: Keys) -> None:
+        """New keys, and nothing else new: the next request after that meets them."""
+        self._keyring = await made_in_slices(making_keyring(message.keys, any_host=message.open))
         if self.configured:
             self._publish(self.dispatcher.snapshot)
 

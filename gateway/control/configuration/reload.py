@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import structlog
 
 from engines.files import NotNow
-from gateway.accounts.keys import keys_of
+from gateway.accounts.keys import gathering_keys
 from gateway.control.configuration.source import Begun, Source
 from gateway.control.links import Links
+from gateway.fleet.steps import made_in_slices
 from gateway.links.link import Link
 from gateway.links.questions import AskFailed, LinkError, LinkLost
 from gateway.settings import ConfigError, Settings
@@ -126,7 +127,8 @@ class Reload:
             if sealed.same(self.now.sealed):
                 return True
             if sealed.differs_only_in(self.now.sealed, "auth"):  # then nothing needs to be built
-                self._links.tell_all(Keys(keys_of(new.settings), new.settings.auth.open))
+                keys = await made_in_slices(gathering_keys(new.settings))
+                self._links.tell_all(Keys(keys, new.settings.auth.open))
             elif not await self._spread(new):
                 self._counted("refused")
                 return False

@@ -123,7 +123,7 @@ class FromPlane:
         return Configured(await self._worker.configure(message))
 
     async def _rekey(self, message: Keys) -> None:
-        self._worker.rekey(message)
+        await self._worker.rekey(message)
 
     async def _use_token(self, message: AccessToken) -> None:
         self._worker.fleet.use_token(message.engine, message.token)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gateway.accounts.keys import Key, keyring_of, keys_of
+from gateway.accounts.keys import AT_ONCE, Key, gathering_keys, keyring_of, keys_of, making_keyring
+from gateway.fleet.steps import made_in_slices
 from gateway.settings import load_settings
 from gateway.workers.exchange.messages import Keys
 from tests.scenario.gateway import KEY, one_model, running_gateway
@@ -52,6 +54,23 @@ def test_keys_of_the_configuration_keep_what_is_written() -> None:
         Key(hashed("a"), "a", "default", None, False, 0),
         Key(hashed("b"), "b", "default", ["m"], True, 0),
     ]
+
+
+@pytest.mark.anyio
+async def test_many_keys_are_told_and_made_a_keyring_of_a_few_at_a_time() -> None:
+    keys = [{"id": f"k{at}", "sha256": hashed(f"k{at}"), "tenant": f"t{at // 600}"} for at in range(1_000)]
+    tree = one_model("http://127.0.0.1:9") | {"auth": {"keys": keys}}
+    settings = load_settings(json.dumps(tree), {}).settings
+    told = await made_in_slices(gathering_keys(settings))
+    assert told == keys_of(settings)
+    assert len(list(gathering_keys(settings))) == len(list(making_keyring(told))) == 1_000 // AT_ONCE
+    keyring = await made_in_slices(making_keyring(told, any_host=True))
+    assert (keyring.several_tenants, keyring.any_host, keyring.is_open) == (True, True, False)
+    assert not keyring_of(told[:600]).several_tenants
+    for at in (0, 999):
+        found = keyring.find(None, f"k{at}".encode())
+        assert found is not None
+        assert (found.key_id, found.tenant) == (f"k{at}", f"t{at // 600}")
 
 
 @pytest.mark.anyio

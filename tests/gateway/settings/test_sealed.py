@@ -117,3 +117,20 @@ def test_a_long_list_of_replicas_is_made_a_few_at_a_time_and_whole() -> None:
     assert len(list(opening.steps())) == 3 + 3  # 16, 16 and 8 replicas; the engine, the model, the rest
     assert same(opening.loaded, loaded)
     assert opening.loaded.settings.engines["e"] == loaded.settings.engines["e"]
+
+
+def test_many_keys_are_made_a_few_at_a_time_and_whole() -> None:
+    keys = [{"id": f"k{at}", "sha256": f"{at:064x}"} for at in range(100)]
+    loaded = load(
+        json.dumps(
+            {
+                "auth": {"keys": keys},
+                "engines": {"e": {"kind": "vllm", "replicas": [{"url": "http://h:1"}]}},
+                "models": {"m": {"targets": [{"engine": "e", "model": "x"}]}},
+            }
+        )
+    )
+    opening = Opening(seal(loaded))
+    assert len(list(opening.steps())) >= 100 // 16
+    assert opening.loaded.settings.auth == loaded.settings.auth
+    assert opening.loaded.settings == loaded.settings
