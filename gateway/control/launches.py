@@ -40,8 +40,9 @@ class Launches:
         self._spawn = spawn
         self._changed = changed
         self._launchers: dict[str, tuple[object, Launcher]] = {}
-        self._states: dict[tuple[str, str], LaunchState] = {}
-        self._failures: dict[tuple[str, str], str] = {}
+        self._states: dict[str, dict[str, LaunchState]] = {}
+        """By engine and replica."""
+        self._failures: dict[str, dict[str, str]] = {}
 
     async def apply(self, settings: Settings) -> None:
         """Start, restart and stop what the configuration asks for. Does not wait for readiness."""
@@ -75,7 +76,7 @@ class Launches:
 
     def failure(self, engine: str) -> str:
         """Why the last start of one of its replicas that still fails did so; empty where none does."""
-        return next((why for (name, _), why in self._failures.items() if name == engine), "")
+        return next(iter(self._failures.get(engine, {}).values()), "")
 
     def ready(self) -> dict[str, tuple[Replica, ...]]:
         """The replicas that may receive traffic, by engine."""
@@ -84,17 +85,18 @@ class Launches:
     def states(self) -> dict[tuple[str, str], int]:
         """How many launched replicas of each engine are in each state but READY."""
         counts: dict[tuple[str, str], int] = {}
-        for (engine, _), state in self._states.items():
-            if state not in (LaunchState.READY, LaunchState.STOPPED):
-                counts[engine, state.value] = counts.get((engine, state.value), 0) + 1
+        for engine, states in self._states.items():
+            for state in states.values():
+                if state not in (LaunchState.READY, LaunchState.STOPPED):
+                    counts[engine, state.value] = counts.get((engine, state.value), 0) + 1
         return counts
 
     def each(self, engine: str) -> list[tuple[str, str]]:
         """The replicas of one engine that have begun and not stopped, with the state of each."""
         return [
             (replica, state.value)
-            for (name, replica), state in self._states.items()
-            if name == engine and state is not LaunchState.STOPPED
+            for replica, state in self._states.get(engine, {}).items()
+            if state is not LaunchState.STOPPED
         ]
 
     async def started(self) -> None:
@@ -108,11 +110,11 @@ class Launches:
 
     def _recipe(self, name: str, plan: LaunchPlan, log_dir: Path, scaled: bool) -> Recipe:
         def on_change(replica: Replica, state: LaunchState, why: str) -> None:
-            self._states[name, replica.id] = state
+            self._states.setdefault(name, {})[replica.id] = state
             if state is LaunchState.BACKOFF:
-                self._failures[name, replica.id] = why
+                self._failures.setdefault(name, {})[replica.id] = why
             elif state is not LaunchState.STARTING:
-                self._failures.pop((name, replica.id), None)
+                self._failures.get(name, {}).pop(replica.id, None)
             level = log.warning if state is LaunchState.BACKOFF else log.info
             level(
                 "launched_replica", engine=name, replica=replica.id, state=state.value, **({"why": why} if why else {})

@@ -9,7 +9,7 @@ It exists where there are no replicas, so it learns of traffic from the workers 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,7 +20,8 @@ from gateway import clock
 from gateway.control.scaling.actuator import Actuator, Standing
 from gateway.control.scaling.decisions import Decided, ScalingLog
 from gateway.control.scaling.demand import EngineTraffic
-from gateway.control.scaling.pooling import group_with, groups_of
+from gateway.control.scaling.pooling import groups_of
+from gateway.fleet.steps import own_turn
 from gateway.settings import Settings
 from gateway.workers.exchange.demand import EngineDemand, EngineStart
 from routing.autoscale.autoscaler import Autoscaler
@@ -31,6 +32,8 @@ from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals
 
 EVERY_S: Final = 2.0
+AT_ONCE: Final = 8
+"""Engines that are looked at in a turn of the loop: one of 64 replicas takes 50 us."""
 USUAL_TTFT_MS: Final = 2_000.0
 USUAL_STARTUP_S: Final = 120.0
 
@@ -98,18 +101,20 @@ class Autoscaling:
         self._busy = busy
         self._scaled: dict[str, _Scaled] = {}
         self._decided = decided or ScalingLog()
-        self._groups: Sequence[tuple[str, ...]] = ()
+        self._group_of: Mapping[str, tuple[str, ...]] = {}
+        """Of engines that may do each other's work."""
         self._usd_per_hour: Mapping[str, float] = {}
 
     def use(self, settings: Settings) -> None:
         """These settings are in use from now on. What is known of an engine whose section is the same stays."""
         now = self._monotonic()
         scaled: dict[str, _Scaled] = {}
+        slo_ms = _slo_ms(settings)
         for name, engine in settings.engines.items():
             section = engine.autoscale
             if section is None:
                 continue
-            ttft_ms = section.ttft_ms or _slo_ms(settings, name)
+            ttft_ms = section.ttft_ms or slo_ms.get(name, USUAL_TTFT_MS)
             old = self._scaled.get(name)
             same = old is not None and (old.section, old.ttft_ms) == (section, ttft_ms)
             scaled[name] = old if old is not None and same else _Scaled(section, ttft_ms, now)
@@ -119,7 +124,7 @@ class Autoscaling:
         for name in self._scaled.keys() - scaled.keys():
             self._actuator.release(name)
         self._scaled = scaled
-        self._groups = groups_of(settings)
+        self._group_of = {name: group for group in groups_of(settings) for name in group}
         self._usd_per_hour = {name: engine.gpu_usd_per_hour or 0.0 for name, engine in settings.engines.items()}
         self.tell_again()
 
@@ -134,22 +139,33 @@ class Autoscaling:
         if not self._scaled:
             return
         told = await self._ask(list(self._scaled))
+        demands = {worker: {each.engine: each for each in every or ()} for worker, every in told.items()}
         now = self._monotonic()
         looks: dict[str, Signals] = {}
-        for name, one in list(self._scaled.items()):
+        for at, (name, one) in enumerate(list(self._scaled.items()), 1):
+            if at % AT_ONCE == 0:
+                await own_turn()
+            if self._scaled.get(name) is not one:
+                continue  # there are other settings by now
             try:
-                looks[name] = self._look_at(name, one, told, now)
+                looks[name] = self._look_at(name, one, told, demands, now)
             except Exception as error:  # one engine's figures are no reason to scale no other
                 log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
-        for group in dict.fromkeys([group_with(self._groups, name) for name in looks]):
+        for at, group in enumerate(dict.fromkeys([self._group_of.get(name, (name,)) for name in looks]), 1):
+            if at % AT_ONCE == 0:
+                await own_turn()
             part = 1.0
-            every = [looks[name] for name in group if name in looks]
-            for name in self._cheapest_first([name for name in group if name in looks], now):
+            here = [name for name in group if name in looks and name in self._scaled]
+            every = [looks[name] for name in here]
+            for name in self._cheapest_first(here, now):
                 try:
                     part = self._decide(name, every, looks[name], part, now)
                 except Exception as error:
                     log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
-        self._tell_starts(now)
+        names = list(self._scaled)
+        for start in range(0, len(names), AT_ONCE):
+            await own_turn()
+            self._tell_starts(now, names[start : start + AT_ONCE])
 
     def _decide(self, name: str, every: Sequence[Signals], own: Signals, part: float, now: float) -> float:
         """Decide on that part of the traffic of `every` engine of a group; returns what is left to those after it."""
@@ -170,10 +186,15 @@ class Autoscaling:
         return cheapest_first(pools)
 
     def _look_at(
-        self, name: str, one: _Scaled, told: Mapping[str, Sequence[EngineDemand] | None], now: float
+        self,
+        name: str,
+        one: _Scaled,
+        told: Mapping[str, Sequence[EngineDemand] | None],
+        by_engine: Mapping[str, Mapping[str, EngineDemand]],
+        now: float,
     ) -> Signals:
-        """What is seen of one engine."""
-        demands = {worker: each for worker, every in told.items() for each in every or () if each.engine == name}
+        """What is seen of one engine. `by_engine` is what was `told`, by worker and engine."""
+        demands = {worker: every[name] for worker, every in by_engine.items() if name in every}
         one.traffic.forget(told)
         if None not in told.values():  # one that is silent may still stream from what leaves
             self._retire(name, list(demands.values()))  # those that do not know the engine have no say
@@ -197,7 +218,7 @@ class Autoscaling:
         """The same at another gateway."""
         now, wall = self._monotonic(), self._wall()
         able = [name for name in engines if name in self._scaled and self._scaled[name].bounds(wall).most >= 1]
-        for group in dict.fromkeys([group_with(self._groups, name) for name in able]):
+        for group in dict.fromkeys([self._group_of.get(name, (name,)) for name in able]):
             for name in self._cheapest_first([name for name in group if name in able], now):
                 if self._wake(name, now):
                     break  # the dearer need not start
@@ -254,9 +275,13 @@ class Autoscaling:
         one.started = {id: at for id, at in standing.starting.items() if id not in standing.failing}
         one.waking = frozenset(standing.waking)
 
-    def _tell_starts(self, now: float) -> None:
+    def _tell_starts(self, now: float, names: Iterable[str] | None = None) -> None:
+        """What is new of these engines; None: of all."""
         news: list[EngineStart] = []
-        for name, one in self._scaled.items():
+        for name in self._scaled if names is None else names:
+            one = self._scaled.get(name)
+            if one is None:
+                continue
             standing = self._actuator.standing(name, now)
             took_s, wake_s = one.scaler.startup_s, one.scaler.wake_s
             startup_s = wake_s if standing.asleep else took_s
@@ -331,11 +356,11 @@ def _news(start: EngineStart) -> tuple[bool, bool, float]:
     return start.starting, start.failed, start.serves_in_s if start.failed or not start.starting else 0.0
 
 
-def _slo_ms(settings: Settings, engine: str) -> float:
-    """The tightest of the models that it serves."""
-    told = [
-        model.slo.ttft_ms
-        for model in settings.models.values()
-        if model.slo.ttft_ms is not None and any(target.engine == engine for target in model.targets)
-    ]
-    return min(told, default=USUAL_TTFT_MS)
+def _slo_ms(settings: Settings) -> dict[str, float]:
+    """By engine, the tightest of the models that it serves."""
+    tightest: dict[str, float] = {}
+    for model in settings.models.values():
+        if model.slo.ttft_ms is not None:
+            for target in model.targets:
+                tightest[target.engine] = min(model.slo.ttft_ms, tightest.get(target.engine, model.slo.ttft_ms))
+    return tightest

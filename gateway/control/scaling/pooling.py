@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gateway.fleet.arms import arms_of
 from gateway.settings import Settings
 
@@ -24,8 +22,3 @@ def groups_of(settings: Settings) -> list[tuple[str, ...]]:
         if engine.autoscale is not None and engine.gpu_usd_per_hour and name in asked:
             alike.setdefault(frozenset(asked[name]), []).append(name)
     return [tuple(names) for names in alike.values() if len(names) > 1]
-
-
-def group_with(groups: Sequence[tuple[str, ...]], engine: str) -> tuple[str, ...]:
-    """That of one engine; alone where it has none."""
-    return next((group for group in groups if engine in group), (engine,))

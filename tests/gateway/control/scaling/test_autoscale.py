@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
@@ -9,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.control.scaling.actuator import Standing
-from gateway.control.scaling.autoscale import Autoscaling
+from gateway.control.scaling.autoscale import AT_ONCE, Autoscaling
 from gateway.settings import Settings, load_settings
 from gateway.workers.exchange.demand import EngineDemand, EngineStart
 
@@ -115,6 +117,34 @@ async def test_only_engines_that_follow_their_traffic_are_asked_about() -> None:
     await bench.look()
     assert bench.asked == [["e"]]
     assert bench.loop.wanted() == [(("e",), 0.0)]
+
+
+def many(count: int) -> Settings:
+    engines = {f"e{at}": {"kind": "simulator", "autoscale": {"min": 1, "max": 8}} for at in range(count)}
+    models = {name: {"targets": [{"engine": name}]} for name in engines}
+    return load_settings(json.dumps({"engines": engines, "models": models}), {}).settings
+
+
+async def test_of_many_engines_a_few_are_looked_at_in_a_turn() -> None:
+    bench, turns = Bench(config=many(40)), 0
+    looking = asyncio.ensure_future(bench.look())
+    while not looking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 3 * 40 // AT_ONCE  # looked at, decided on, told of
+    assert bench.loop.wanted() == [((f"e{at}",), 1.0) for at in range(40)]
+    assert bench.paper.scaled == [1] * 40
+
+
+async def test_who_follows_its_traffic_no_more_is_decided_on_no_more() -> None:
+    bench = Bench(config=many(40))
+    looking = asyncio.ensure_future(bench.look())
+    while len(bench.asked) == 0:
+        await asyncio.sleep(0)
+    bench.loop.use(many(3))
+    await looking
+    assert bench.paper.scaled == [1] * 3
+    assert sorted(bench.paper.released) == sorted(f"e{at}" for at in range(3, 40))
 
 
 async def test_without_such_engines_nobody_is_asked() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.autoscale import Autoscaling
-from gateway.control.scaling.pooling import group_with, groups_of
+from gateway.control.scaling.pooling import groups_of
 from gateway.settings import Settings, load_settings
 from gateway.workers.exchange.demand import EngineDemand
 
@@ -29,8 +29,6 @@ def settings(
 
 def test_engines_that_are_asked_alike_are_a_group() -> None:
     assert groups_of(settings()) == [("dear", "cheap")]
-    assert group_with([("dear", "cheap")], "cheap") == ("dear", "cheap")
-    assert group_with([], "cheap") == ("cheap",)
 
 
 @pytest.mark.parametrize(
