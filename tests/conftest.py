@@ -8,11 +8,13 @@ where `CI` is set, with the same ones each time. `pytest --hypothesis-profile de
 import gc
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("light", settings.default, deadline=None, max_examples=50)
-settings.register_profile("deep", settings.default, deadline=None, max_examples=1000)
-settings.register_profile("brief", settings.default, deadline=None, max_examples=15)
+# How fast examples are made says how busy the machine is.
+unhurried = settings(settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("light", unhurried, max_examples=50)
+settings.register_profile("deep", unhurried, max_examples=1000)
+settings.register_profile("brief", unhurried, max_examples=15)
 settings.load_profile("light")
 
 

@@ -37,7 +37,7 @@ async def gone(pid: int) -> None:
     loop, dead = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(descriptor, dead.set)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await dead.wait()
     finally:
         loop.remove_reader(descriptor)
@@ -55,7 +55,7 @@ class Watch:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return once `condition` holds. Raises TimeoutError when it never does."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():
                 self._moved.clear()
                 await self._moved.wait()

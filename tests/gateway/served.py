@@ -10,8 +10,8 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-START_S = 30.0
-STOP_S = 30.0
+START_S = 60.0
+STOP_S = 60.0
 HEALTH = 'penstock_loop_last_success_age_seconds{loop="health"}'
 
 CONFIG = """

@@ -18,7 +18,7 @@ from tests.engines.http1.recorder import Recorder
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CLOSING = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Only a test that fails waits this long."""
 
 

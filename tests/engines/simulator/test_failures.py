@@ -27,7 +27,7 @@ SLOW = {"ttft_ms": 60_000}
 
 async def reads(client: httpx.AsyncClient, name: str, value: float) -> None:
     """Scrape until the metric has the value."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while metric((await client.get("/metrics")).text, name) != value:
             pass
 

@@ -129,14 +129,14 @@ class ApiServer:
 
     async def until_watched(self, times: int = 1) -> None:
         """Wait until so many watches are open."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.watches) < times:
                 self.asked.clear()
                 await self.asked.wait()
 
     async def until_asked(self, times: int) -> None:
         """Wait until so many requests have come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.queries) < times:
                 self.asked.clear()
                 await self.asked.wait()

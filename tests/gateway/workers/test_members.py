@@ -30,7 +30,7 @@ models: {m: {targets: [{engine: e}]}}
 
 
 async def until(worker: Worker, replicas: list[str]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while [endpoint.replica for endpoint in endpoints(worker)] != replicas:
             await asyncio.sleep(0)
 
@@ -60,7 +60,7 @@ async def test_a_replica_that_cannot_be_used_is_told_of_and_keeps_no_other_from_
         assert await worker.configure(Configure(SEALED, 1, [])) == ""
         with structlog.testing.capture_logs() as logs:
             worker.peer.told(MembersChanged([Member("e", "a", "ftp://h")]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not logs:
                     await asyncio.sleep(0)
         assert logs[0]["event"] == "members_refused"

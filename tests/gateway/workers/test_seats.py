@@ -75,7 +75,7 @@ async def test_a_connection_that_waits_in_an_empty_seat_is_answered_and_later_on
         seats.cover(1, on)
         await spawned()
         assert len(worker.open) == expected
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await waiting == b"!"
     seats.cover(1, False)
     await spawned()

@@ -73,7 +73,11 @@ async def test_each_arrival_is_sent_at_its_time_however_slow_the_answers_are(mon
     assert [S + offset for offset in offsets] == [record.ti for record in sorted(records, key=lambda r: r.index)]
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     offsets=st.lists(st.integers(0, 2 * S), max_size=60).map(sorted),
     service_ns=st.integers(0, 3 * S),

@@ -68,7 +68,7 @@ class Bench:
         self._turns.release()
 
     async def until(self, what: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not what():
                 await asyncio.sleep(0)
 

@@ -59,7 +59,7 @@ class Bench:
         self.found.append((judgement, error))
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.found) < count:
                 await asyncio.sleep(0)
         await self.supervisor.close()
@@ -214,7 +214,7 @@ async def test_questions_at_once_and_those_that_wait_are_bounded() -> None:
     evaluator = judge(concurrency=2)
     for _ in range(2):
         bench.judges.offer(question(evaluator, record(ORIGINAL)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while at_once < 2:
             await asyncio.sleep(0)
     for _ in range(5):
@@ -251,7 +251,7 @@ async def evaluated(store: Store, answers: Answers, *contents: tuple[Any, Conten
     evaluating.use([judge("helpful"), judge("better", pairs=True)])
     for content, one in contents:
         await asyncio.to_thread(evaluating.take, content, one)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not any(what.startswith(("helpful", "better")) for what in evaluating.counts()):
             await asyncio.sleep(0)
     await evaluating.close()
@@ -363,7 +363,7 @@ async def test_a_client_that_cannot_be_made_for_want_of_descriptors_leaves_no_qu
     judges = Judges(bench.supervisor.spawn, bench._heard, make, first_wait_s=0.0)
     for _ in range(3):
         judges.offer(question(judge(concurrency=1), record(ORIGINAL)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(bench.found) < 3:
             await asyncio.sleep(0)
     short.clear()
