@@ -19,7 +19,7 @@ from tests.gateway.http.door import read_answers
 from tests.scenario.gateway import KEY, Gateway
 
 pytestmark = pytest.mark.anyio
-PATIENCE_S = 60.0
+PATIENCE_S = 20.0
 NO_KEY = {"authorization": ""}
 
 

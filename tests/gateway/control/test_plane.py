@@ -180,10 +180,10 @@ async def test_the_grace_period_is_that_of_the_configuration_in_use(gateway: Con
 async def test_a_worker_that_dies_while_it_drains_holds_nothing_up(gateway: Control) -> None:
     first = gateway.workers[0]
     first.silent = True
-    stopping = asyncio.ensure_future(gateway.plane.stop(3600.0))
+    stopping = asyncio.ensure_future(gateway.plane.stop(60.0))
     await first.watch.until(lambda: len(first.unanswered) == 1)
     gateway.plane.detach("0.0")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(10):
         await stopping
 
 

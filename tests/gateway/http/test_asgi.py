@@ -20,7 +20,7 @@ from gateway.http.request import Request as OurRequest
 from tests.gateway.http.door import Client, Desk, request
 
 pytestmark = pytest.mark.anyio
-PATIENCE_S = 60.0
+PATIENCE_S = 20.0
 
 
 class AsgiDesk(Desk):

@@ -20,7 +20,7 @@ from gateway.http.request import Request
 from tests.gateway.http.door import Answer, Desk, DoorLimits, FakeWork, read_answers, request
 
 pytestmark = pytest.mark.anyio
-PATIENCE_S = 60.0
+PATIENCE_S = 20.0
 """Bounds a test that has failed; none that passes waits for it."""
 
 
