@@ -113,6 +113,13 @@ class RequestFacts:
                 blocks = depth
         return blocks
 
+    def fresh_tokens(self) -> int:
+        """Tokens of the prompt that no replica holds: all, where it was not looked up."""
+        match = self.match
+        if match is None or not match.points:
+            return self.prompt_tokens
+        return self.prompt_tokens - self.tokens_of(match.points[-1][0])
+
     def tokens_of(self, blocks: int) -> int:
         """The tokens of so many blocks of the prompt. The last block, which is not full, is never held."""
         return self.prompt_tokens * blocks // (len(self.prefix) + 1)

@@ -3,8 +3,8 @@
     queue      what has to be prefilled there before it, at the rate the replica was seen to prefill at
     prefill    what of its own prompt is not in the replica's cache, at the same rate
     others     the same again, at the pool's mean rate: `OTHERS_ROOMY` times, as a prefill done twice is time taken from
-               whoever comes next; up to `OTHERS` times the more crowded the pool's caches are, as a cache filled twice
-               holds half as much
+               whoever comes next, so less of it where fewer go than elsewhere; up to `OTHERS` times the more crowded
+               the pool's caches are, as a cache filled twice holds half as much
     eviction   where caches are crowded the same once more, if this one is full, since something else will have to be
                prefilled again then; less of it where it is less full, so that caches fill alike
     load       `LOAD_MS` for each request in flight, foreign ones too: they decode together; up to `LOAD_ROOMY_MS` the
@@ -36,7 +36,7 @@ from xxhash import xxh3_64_intdigest
 
 from routing.choosing.opinion import Cost, Opinion
 from routing.choosing.ring import HashRing
-from routing.choosing.terms import LATENESS, RECOVERED, RECOVERY, Terms, usd_of
+from routing.choosing.terms import LATENESS, RECOVERED, RECOVERY, Terms, shares_of_load, usd_of
 from routing.choosing.usable import draw, usable
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -73,6 +73,7 @@ class LeastCost:
         "_by_slot",
         "_even",
         "_foreign_ms",
+        "_fresh_per_token",
         "_further",
         "_index",
         "_least_foreign_ms",
@@ -127,7 +128,9 @@ class LeastCost:
         self._rates = [state.prefill.ms_per_token for state in self._states]
         """How long each takes to prefill a token, as all of them together make it likely."""
         self._per_token = [0.0] * len(self._pool)
-        self._others_per_token = 0.0
+        self._others_per_token = [0.0] * len(self._pool)
+        self._fresh_per_token = [0.0] * len(self._pool)
+        """What a token that nobody holds costs more there: it is not computed twice, wherever that is."""
         self._foreign_ms = [0.0] * len(self._pool)
         self._least_foreign_ms = self._least_per_token = 0.0
         """Under what no endpoint is, of the load of others and of what a token costs."""
@@ -210,7 +213,7 @@ class LeastCost:
         pool, states, rates, even = self._pool, self._states, self._rates, self._even
         foreign_ms, per_token = self._foreign_ms, self._per_token
         further, request_ms = self._further, self._load_ms
-        tokens = facts.prompt_tokens
+        tokens, fresh, fresh_per_token = facts.prompt_tokens, facts.fresh_tokens(), self._fresh_per_token
         best, least = -1, 0.0
         for at in places:
             state = states[at]
@@ -231,7 +234,7 @@ class LeastCost:
                 load_ms /= pool[at].weight
             if self._slow_start_s:
                 load_ms /= state.share(now, self._slow_start_s)
-            cost = load_ms + uncached * (ms_per_token + per_token[at])
+            cost = load_ms + uncached * (ms_per_token + per_token[at]) + fresh * fresh_per_token[at]
             if at == favoured and state.failed_until_s - now <= FAILED_S:
                 cost -= favour_ms
             if further:
@@ -275,14 +278,10 @@ class LeastCost:
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         if now >= self._next_s and self._pool:
             self._look(now)
-        cached = self._cached(facts)
+        cached = self._cached(facts) or [0] * len(self._pool)
         favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
-        costs = tuple(
-            [
-                self._cost(at, facts, cached[at] if cached else 0, favour_ms if at == favoured else 0.0, now)
-                for at in range(len(self._pool))
-            ]
-        )
+        favours = [favour_ms if at == favoured else 0.0 for at in self._places]
+        costs = tuple([self._cost(at, facts, cached[at], favours[at], now) for at in self._places])
         chosen = self.pick(facts, now, rng, skip)
         if chosen is None:
             return Opinion(None, "of least cost", costs)
@@ -311,8 +310,8 @@ class LeastCost:
             failures_ms=max(0.0, state.failed_until_s - now) * 1e3 / weight,
             limits_ms=max(0.0, state.scarce_until_s - now) * 1e3 / weight,
             prefill_ms=uncached * ms_per_token,
-            others_ms=uncached * self._others_per_token,
-            eviction_ms=uncached * (self._per_token[at] - self._others_per_token),
+            others_ms=uncached * self._others_per_token[at] + facts.fresh_tokens() * self._fresh_per_token[at],
+            eviction_ms=uncached * (self._per_token[at] - self._others_per_token[at]),
             affinity_ms=-favour_ms,
             start_ms=state.prefill.base_ms if self._mixed else 0.0,
             zone_ms=endpoint.away_ms,
@@ -382,17 +381,18 @@ class LeastCost:
         self._next_s = now + _LOOK_AGAIN_S
         self._rates = together([state.prefill for state in self._states])
         mean = self._mean_ms_per_token()
-        index = self._index
+        index, foreign = self._index, [state.reported.foreign_requests(now) for state in self._states]
         crowding = 1.0 if index is None else min(1.0, index.crowding(self._by_slot) / CROWDED)
-        others = OTHERS_ROOMY + (OTHERS - OTHERS_ROOMY) * crowding
-        self._others_per_token = mean * others
         self._load_ms = LOAD_ROOMY_MS + (LOAD_MS - LOAD_ROOMY_MS) * crowding
+        shares = shares_of_load(self._states, foreign) if index is not None else [1.0] * len(foreign)
         for at, state in enumerate(self._states):
+            others = OTHERS_ROOMY * shares[at] + (OTHERS - OTHERS_ROOMY) * crowding
             full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
+            self._others_per_token[at] = mean * others
+            self._fresh_per_token[at] = mean * OTHERS_ROOMY * (1.0 - shares[at])
             self._per_token[at] = mean * (others + EVICTION * full * crowding)
-            self._foreign_ms[at] = self._load_ms * state.reported.foreign_requests(now) + (
-                WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
-            )
+            waiting_ms = WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
+            self._foreign_ms[at] = self._load_ms * foreign[at] + waiting_ms
         self._least_foreign_ms = min(self._foreign_ms)
         self._least_per_token = min([rate + more for rate, more in zip(self._rates, self._per_token, strict=True)])
 

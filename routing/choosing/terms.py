@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from routing.facts import RequestFacts
 from routing.model import Endpoint
+from routing.replicas.replica import ReplicaState
 
 LATENESS: Final = 10.0
 RECOVERED: Final = 0.7
@@ -37,3 +39,17 @@ class Terms:
 def usd_of(endpoint: Endpoint, facts: RequestFacts) -> float:
     """What the request's tokens cost there, in US dollars."""
     return facts.prompt_tokens * endpoint.usd_per_input_token + facts.output_tokens * endpoint.usd_per_output_token
+
+
+def shares_of_load(states: Sequence[ReplicaState], foreign: Sequence[float]) -> list[float]:
+    """Of each replica, how many a prefill there takes time from: its requests in flight, with the `foreign` ones that
+    were sent there by others, over the mean of all; 1 at most.
+
+    What is in flight is what came in the last moments. So a hot prompt comes soonest to a replica that is new, or has
+    less to do than others, and the more alike all are, the longer it stays where it is.
+    """
+    counts = [
+        state.in_flight_requests + state.remote_requests + more for state, more in zip(states, foreign, strict=True)
+    ]
+    mean = sum(counts) / max(1, len(counts))
+    return [min(1.0, count / mean) if mean > 0.0 else 0.0 for count in counts]

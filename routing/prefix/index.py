@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
-from routing.prefix.holding import MOST_RUNS, Holding
+from routing.prefix.holding import MOST_RUNS, SMALLER, Holding
 from routing.prefix.match import Match
 from routing.prefix.spans import KEY_BYTES, Spans, common
 
@@ -135,13 +135,15 @@ class PrefixIndex:
     def crowding(self, slots: Iterable[int]) -> float:
         """What part of the blocks that were lately found with the slots a quarter of their room would have lost.
 
-        1 until they have found anything. It follows what is asked for within some 128 prompts of a slot.
+        Of a slot that would hold in that all it does, none; of another, all until it has found anything. It follows
+        what is asked for within some 128 prompts of a slot.
         """
         found = late = 0.0
         for slot in slots:
             holding = self._holdings[slot]
             found += holding.found
-            late += holding.late
+            if SMALLER * holding.blocks > holding.limit:
+                late += holding.late
         return late / found if found > 0.0 else 1.0
 
     def match(self, chain: Sequence[int]) -> Match:

@@ -112,21 +112,29 @@ def test_what_each_replica_holds_of_a_prompt_is_known_however_many_hold_it(
     assert picker._cached(facts) == (expected if match.points else [])
 
 
-def test_a_hot_prefix_spreads_when_its_home_has_more_to_do_than_it_costs_to_compute_again() -> None:
+@pytest.mark.parametrize(("busy", "prompts"), [(False, 1), (True, 2)])
+def test_a_hot_prefix_spreads_when_its_home_has_more_to_do_than_it_costs_to_compute_again(
+    busy: bool, prompts: int
+) -> None:
+    """Its own time alone, where nobody else goes; once more where as many do as to its home."""
     route, rng = route_of(2, policy="prefix"), random.Random(1)
     home, _ = sent(route, text("hot"), 0.0, rng)
     (other,) = [one for one in route.whole.pools[0] if one is not home]
-    home.state.prefill_tokens = 4 * 3000
-    assert sent(route, text("hot"), 0.0, rng)[0] is home
-    home.state.prefill_tokens = 7 * 3000
-    assert sent(route, text("hot"), 0.0, rng)[0] is other
+    if busy:
+        other.state.charge(0, 32)
+    home.state.prefill_tokens = (prompts - 1) * 3000 + 2000
+    assert choose(route, asks(text("hot")), 1.0, rng) is home
+    home.state.prefill_tokens = prompts * 3000 + 1000
+    assert choose(route, asks(text("hot")), 1.0, rng) is other
 
 
-@pytest.mark.parametrize(("prompts", "waiting_tokens"), [(2, 4 * 3000), (7, 6 * 3000)])
+@pytest.mark.parametrize(("prompts", "waiting_tokens"), [(2, 3 * 3000), (7, 6 * 3000)])
 def test_a_hot_prefix_spreads_the_sooner_the_more_room_there_is(prompts: int, waiting_tokens: int) -> None:
     """8 prompts fill a cache: 2 hot ones are little of it, 7 nearly all."""
     route, rng = route_of(2, policy="prefix"), random.Random(1)
     home, other = route.whole.pools[0]
+    for endpoint in (home, other):
+        endpoint.state.charge(0, 32)
     index = route.prefixes
     assert index is not None
     index.limit(home.state.slot, 8 * len(chain(text("p"), KEY)))
@@ -138,7 +146,7 @@ def test_a_hot_prefix_spreads_the_sooner_the_more_room_there_is(prompts: int, wa
         home.state.prefill_tokens = waiting
         return choose(route, asks(text("0")), now, rng)
 
-    assert chosen(waiting_tokens * 2 // 3, 1.0) is home
+    assert chosen(waiting_tokens // 2, 1.0) is home
     assert chosen(waiting_tokens, 2.0) is other
 
 

@@ -360,9 +360,13 @@ def test_crowding_follows_what_is_asked_for_now() -> None:
     assert told[1] < 0.02 < 0.2 < min(told[0], told[2])
 
 
-def test_a_cache_in_which_nothing_was_found_is_taken_for_crowded() -> None:
-    for limit in (None, 9):
-        assert 1.0 == index_of((0, (1, 2)), (0, (2, 2)), limit=limit).crowding([0, 1])
+@pytest.mark.parametrize(("limit", "crowding"), [(15, 1.0), (16, 0.0), (None, 0.0)])
+def test_where_nothing_was_found_a_cache_is_crowded_unless_it_holds_no_more_than_a_quarter(
+    limit: int | None, crowding: float
+) -> None:
+    index = index_of((0, (1, 2)), (0, (2, 2)), limit=limit)
+    assert index.held(0) == 4
+    assert index.crowding([0]) == crowding
 
 
 def test_a_cache_that_is_not_full_is_not_crowded_for_its_oldest_being_used() -> None:
