@@ -16,6 +16,9 @@ RECOVERED: Final = 0.7
 RECOVERY: Final = 4.0
 """Times the objective: a pool overflows until for so long nothing was late that would not have been on idle engines. As
 long as there is too much to do, something is, sooner than that."""
+LEAST_SHARE: Final = 0.3
+"""Of the time that a prefill takes from others, on a replica where nobody goes yet: a burst of one prompt that nobody
+holds follows the first of it, as none of the others would be sooner anywhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def usd_of(endpoint: Endpoint, facts: RequestFacts) -> float:
 
 def shares_of_load(states: Sequence[ReplicaState], foreign: Sequence[float]) -> list[float]:
     """Of each replica, how many a prefill there takes time from: its requests in flight, with the `foreign` ones that
-    were sent there by others, over the mean of all; 1 at most.
+    were sent there by others, over the mean of all; from `LEAST_SHARE` to 1.
 
     What is in flight is what came in the last moments. So a hot prompt comes soonest to a replica that is new, or has
     less to do than others, and the more alike all are, the longer it stays where it is.
@@ -52,4 +55,4 @@ def shares_of_load(states: Sequence[ReplicaState], foreign: Sequence[float]) -> 
         state.in_flight_requests + state.remote_requests + more for state, more in zip(states, foreign, strict=True)
     ]
     mean = sum(counts) / max(1, len(counts))
-    return [min(1.0, count / mean) if mean > 0.0 else 0.0 for count in counts]
+    return [max(LEAST_SHARE, min(1.0, count / mean)) if mean > 0.0 else LEAST_SHARE for count in counts]

@@ -14,6 +14,7 @@ from gateway.virtual.trace import calls_of
 from gateway.virtual.workloads import shared_prompts
 from routing.choosing.costs import LOAD_MS, LOAD_ROOMY_MS, LeastCost
 from routing.choosing.policy import choose
+from routing.choosing.terms import LEAST_SHARE
 from routing.route import ModelRoute
 from tests.routing.choosing.test_costs import asks, text
 from tests.routing.fleets import route_of
@@ -32,7 +33,7 @@ def others_ms(route: ModelRoute, prompt: bytes) -> list[float]:
     """What computing it takes from others, on each replica."""
     picker = route.whole.pickers[0]
     assert isinstance(picker, LeastCost)
-    return [cost.others_ms for cost in picker.opinion(asks(prompt), 0.0, random.Random(1)).costs if cost is not None]
+    return [cost.others_ms for cost in picker.opinion(asks(prompt), 0.0, random.Random(1)).costs]
 
 
 def test_a_request_in_flight_weighs_more_where_caches_are_found_to_be_roomy() -> None:
@@ -69,7 +70,9 @@ def test_what_is_computed_twice_costs_others_less_the_fewer_go_there_and_what_no
     whole_ms = 0.1 * 3000
     hot, new = others_ms(route, text("hot")), others_ms(route, text("new"))
     assert hot[0] < 0.03 * whole_ms  # but for its last block
-    assert hot[1:] == pytest.approx([whole_ms, whole_ms / 3, 0.0], abs=0.03 * whole_ms)  # of 3 in flight in the mean
+    assert hot[1:] == pytest.approx(
+        [whole_ms, whole_ms / 3, LEAST_SHARE * whole_ms], abs=0.03 * whole_ms
+    )  # of 3 in flight in the mean
     assert new == pytest.approx([whole_ms] * 4)
 
 
