@@ -3,12 +3,12 @@ where that is asked for, of single requests, as far as they are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Label, Table, case, func, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Label, Table, bindparam, case, func, select, union_all
 
 from gateway.accounts.lost import FREE
 from gateway.accounts.record import SHADOW
@@ -37,6 +37,8 @@ class WantedSums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 Sums = dict[str, Any]
 MOST_PERIODS: Final = 400
 """Of days or hours that a report from single requests is made of: each is a query of its own."""
+MOST_PIECES: Final = 1_000
+"""Of one such, in SQLite."""
 
 
 def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
@@ -81,37 +83,55 @@ def report_of_records(connection: Connection, wanted: WantedSums) -> list[Sums]:
     zone = _check(wanted)
     by_number = texts(connection)
     numbers = {text: number for number, text in by_number.items()}
-    since_ms, until_ms = wanted.since_ms, wanted.until_ms
-    periods = [(0, since_ms, until_ms)]
+    ids = select(requests.c.id).limit(1)
+    of_these = ids.where(requests.c.id >= id_bound(wanted.since_ms), requests.c.id < id_bound(wanted.until_ms))
+    first = connection.execute(of_these.order_by(requests.c.id)).scalar()
+    last = connection.execute(of_these.order_by(requests.c.id.desc())).scalar()
+    if first is None or last is None:
+        return []
+    begin_ms, end_ms = _ms(first), _ms(last)
+    periods = [(0, begin_ms, end_ms + 1)]
     names = [name for name in ("day", "hour") if name in wanted.by]
     if names:
-        ids = select(requests.c.id).limit(1)
-        first = connection.execute(ids.where(requests.c.id >= id_bound(since_ms)).order_by(requests.c.id)).scalar()
-        last = connection.execute(ids.order_by(requests.c.id.desc())).scalar()
-        if first is None or last is None:
-            return []
         length_ms, each = (HOUR_MS, hours) if "hour" in names else (DAY_MS, days)
-        begin_ms, end_ms = _ms(first), min(until_ms - 1, _ms(last))
         if (end_ms - begin_ms) // length_ms >= MOST_PERIODS:
             raise NotWanted(
                 f"of single records there are {MOST_PERIODS} days or hours at most: name --since and --until"
             )
         periods = list(each(zone, begin_ms, end_ms))
     columns = [requests.c[_COLUMNS.get(name, name)].label(name) for name in wanted.by if name not in names]
-    measures = _measures(numbers)
     shadow = numbers.get(SHADOW, -1)
+    query = select(*columns, *_measures(numbers)).where(
+        requests.c.id >= bindparam("since"),
+        requests.c.id < bindparam("until"),
+        requests.c.arm == shadow if wanted.copies else requests.c.arm != shadow,
+    )
+    query = query.group_by(*columns)
+    whole = connection.dialect.name != "sqlite"
     found = []
+    labels = [column.name for column in columns]
     for day, from_ms, before_ms in periods:
-        query = select(*columns, *measures).where(
-            requests.c.id >= id_bound(max(since_ms, from_ms)),
-            requests.c.id < id_bound(min(until_ms, before_ms)),
-            requests.c.arm == shadow if wanted.copies else requests.c.arm != shadow,
-        )
-        for row in connection.execute(query.group_by(*columns)):
-            if row.requests:
-                when = {"day": day, "hour": from_ms / HOUR_MS}
-                found.append(_row({**row._mapping, **when}, wanted.by, by_number, zone))
+        when = {"day": day, "hour": from_ms / HOUR_MS}
+        span_ms = max(wanted.since_ms, begin_ms, from_ms), min(wanted.until_ms, end_ms + 1, before_ms)
+        grouped: dict[tuple[int, ...], list[int]] = {}
+        for piece_ms, piece_end_ms in [span_ms] if whole else _pieces(*span_ms):
+            for row in connection.execute(query, {"since": id_bound(piece_ms), "until": id_bound(piece_end_ms)}):
+                values = [int(value) for value in row]
+                key, measured = tuple(values[: len(columns)]), values[len(columns) :]
+                known = grouped.get(key, [0] * len(measured))
+                grouped[key] = [one + more for one, more in zip(known, measured, strict=True)]
+        for key, measured in sorted(grouped.items()):
+            row_of = {**dict(zip(labels, key, strict=True)), **dict(zip(MEASURES, measured, strict=True)), **when}
+            if row_of["requests"]:
+                found.append(_row(row_of, wanted.by, by_number, zone))
     return _sorted(found, wanted)
+
+
+def _pieces(begin_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
+    """By the hour. SQLite sorts what it groups: pieces that stay in its caches take a quarter less, and no file."""
+    length_ms = max(HOUR_MS, -(-(end_ms - begin_ms) // MOST_PIECES))
+    for at_ms in range(begin_ms, end_ms, length_ms):
+        yield at_ms, min(at_ms + length_ms, end_ms)
 
 
 def _measures(numbers: Mapping[str, int]) -> list[Label[Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import event
 
 from gateway.accounts.record import AttemptRecord
 from gateway.store.__main__ import open_database
@@ -13,7 +14,7 @@ from gateway.store.database.opening import engine_of
 from gateway.store.database.port import Database, Records
 from gateway.store.database.rows import MOST, MOST_NANOUSD
 from gateway.store.reports.requests import FAR_MS, NotWanted, Wanted
-from gateway.store.reports.sums import WantedSums, report, report_of_records
+from gateway.store.reports.sums import MOST_PIECES, WantedSums, report, report_of_records
 from tests.gateway.store.records import NOON_S, Made, stored, sums
 
 DAY_S = 86_400
@@ -169,6 +170,22 @@ def test_sums_of_records_are_to_the_millisecond(database: Database, url: str) ->
     span = WantedSums(("day",), int(NOON_S * 1000) + 1, int(NOON_S * 1000) + 4)
     assert [row["requests"] for row in from_records(url, span)] == [3]
     assert from_records(url, WantedSums(("hour",), int(NOON_S * 1000) + 9)) == []
+
+
+def test_records_a_century_apart_are_summed_up_in_no_more_than_so_many_pieces(database: Database, url: str) -> None:
+    made = Made()
+    database.insert([made.some(2, at_s=DAY_S), made.some(1), made.some(3, at_s=36_000 * DAY_S)])
+    engine = engine_of(url, reading=True)
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: asked.append(statement))
+    try:
+        with engine.connect() as connection:
+            (row,) = report_of_records(connection, WantedSums(("model",)))
+    finally:
+        engine.dispose()
+    assert (row["requests"], row["input_tokens"]) == (6, 6 * 100)
+    pieces = [statement for statement in asked if "GROUP BY" in statement]
+    assert 1 <= len(pieces) <= (MOST_PIECES if "sqlite" in url else 1)
 
 
 def test_sums_of_records_over_too_many_hours_are_refused(database: Database, url: str) -> None:
