@@ -128,9 +128,11 @@ def answer(url: str, wanted: Question) -> bytes:
 
 
 def _known(asked: Mapping[str, str], names: tuple[str, ...]) -> None:
-    for name in asked:
+    for name, text in asked.items():
         if name not in names:
             raise NotWanted(f"there is no parameter {name[:40]!r}; there is {', '.join(names)}")
+        if "\x00" in text:  # PostgreSQL would refuse it as if it were ill
+            raise NotWanted(f"{name} has a NUL in it, as nothing that is stored has: leave `%00` out")
 
 
 def _whole(asked: Mapping[str, str], name: str, default: int) -> int:

@@ -177,6 +177,7 @@ class Writer:
             except DatabaseAway as error:
                 self._lose(error)
             else:
+                self._came_back()
                 self._confirm(items)
                 return
         try:
@@ -226,10 +227,16 @@ class Writer:
             self._refused = self._away = str(error)
             log.error("store_refused", why=self._refused)
         else:
-            if self._told:
-                log.warning("store_back")
-            self._away = self._told = ""
+            if not self._told:
+                self._away = ""
         self.opened.set()
+
+    def _came_back(self) -> None:
+        """The database has taken something, or nothing waits for it: that it can be opened says little, as on a disk
+        that is full."""
+        if self._told:
+            log.warning("store_back")
+            self._away = self._told = ""
 
     def _lose(self, error: DatabaseAway) -> None:
         database, self._database = self._database, None
@@ -255,6 +262,8 @@ class Writer:
             self._spill.close()
             while (more := self._ingest_one()) and last:
                 pass
+            if more or not self._kept:
+                self._came_back()
             if more:
                 self._swept_at_s = 0.0  # the next file at once, after what has come meanwhile
                 return

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.store.__main__ import open_database
 from gateway.store.database.port import Database, DatabaseAway, DatabaseRefused, Records
@@ -181,6 +182,46 @@ def test_with_no_room_anywhere_nothing_is_confirmed_and_nothing_lost(tmp_path: P
     scene.wait_for(2)
     scene.writer.close()
     assert len(stored(scene.url)) == 5
+
+
+def test_a_database_that_opens_and_takes_nothing_stays_away_until_it_takes_something(tmp_path: Path) -> None:
+    made, opened = Made(), threading.Semaphore(0)
+    scene = Scene(tmp_path, spill=NoRoom(tmp_path, "w"))
+    scene.put(made, made.some(1))
+    scene.wait_for(1)
+    full = threading.Event()
+    full.set()
+
+    def open_full() -> Database:
+        database = Flaky(open_database(scene.url))
+        database.away = full.is_set()
+        opened.release()
+        return database
+
+    scene.writer._open_database = open_full
+    with capture_logs() as said:
+        scene.databases[-1].away = True
+        scene.put(made, made.some(1))
+        for _ in range(5):
+            assert opened.acquire(timeout=10)
+            assert scene.writer.state().away
+        full.clear()
+        scene.wait_for(2)
+        scene.writer.close()
+    told = [one["event"] for one in said if one["event"] in ("store_away", "store_back")]
+    assert told == ["store_away", "store_back"]
+    assert scene.writer.state().away == ""
+    assert len(stored(scene.url)) == 2
+
+
+def test_a_database_that_opens_again_is_back_where_nothing_waits_for_it(tmp_path: Path) -> None:
+    with capture_logs() as said:
+        scene = Scene(tmp_path, away=True)
+        assert scene.writer.opened.wait(30)  # it has been tried
+        scene.away = False
+        scene.writer.close()
+    assert [one["event"] for one in said] == ["store_away", "store_back"]
+    assert scene.writer.state().away == ""
 
 
 def test_a_record_that_cannot_be_stored_costs_only_itself(tmp_path: Path) -> None:
