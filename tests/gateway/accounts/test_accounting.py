@@ -15,6 +15,7 @@ from gateway.accounts.record import MOST_SAID
 from gateway.flight import Flight
 from tests.engines.wire.frames import frame
 from tests.gateway.flights import JSON, Bench, StepClock
+from tests.gateway.relayed import DONE, FINISH, chunk
 
 DOLLAR_A_TOKEN = Rates(Tables(Table((), (Row(10**12, 0, 0, 10**12, 0, 0),)), {}), "configured")
 ANSWER: dict[str, Any] = {
@@ -240,3 +241,32 @@ def test_a_stream_that_says_its_usage_all_the_time_is_not_estimated_when_it_is_c
     flight.client_gone()
     (record,) = bench.ledger.records
     assert (record.input_tokens, record.output_tokens, record.usage_source) == (5, 6, "reported")
+
+
+def counted(output_tokens: int) -> bytes:
+    """A piece of text with the usage so far, as continuous usage has it."""
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": None}
+    return frame({"id": "c", "choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": output_tokens}})
+
+
+@pytest.mark.parametrize(("pieces", "counts"), [(4, (5, 5, "estimated")), (0, (5, 3, "reported"))])
+def test_a_cut_stream_counts_the_pieces_that_its_last_report_does_not(
+    now: StepClock, pieces: int, counts: tuple[int, int, str]
+) -> None:
+    bench = Bench(now)
+    bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(counted(3), *[chunk("a") for _ in range(pieces)])
+    bench.calls[0].failed(ConnectionLost("closed"))
+    (record,) = bench.ledger.records
+    assert (record.input_tokens, record.output_tokens, record.usage_source) == counts
+
+
+def test_a_whole_stream_counts_as_reported_however_many_pieces_it_had(now: StepClock) -> None:
+    bench = Bench(now)
+    bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(*[chunk("a") for _ in range(7)])
+    bench.calls[0].done(FINISH, usage_event(3), DONE)
+    (record,) = bench.ledger.records
+    assert (record.output_tokens, record.usage_source) == (3, "reported")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,13 @@ from gateway.store.sending.settled import Settled
 from gateway.store.sending.spill import Spill, directory_of, spilled_bytes
 from gateway.store.writing.writer import ENOUGH_RECORDS, MOST_WAITING, Item, Writer
 from tests.gateway.store.records import Made, sqlite_url, stored, sums
+
+
+@pytest.fixture(autouse=True)
+def _unrendered() -> Iterator[None]:
+    """A traceback with all its locals takes a second to be made readable, of a thread that is waited for."""
+    with capture_logs():
+        yield
 
 
 class Flaky:
@@ -312,6 +319,21 @@ def test_what_a_killed_worker_settled_and_nobody_has_is_counted(tmp_path: Path, 
     settled.close()
     scene.writer.close()
     assert (scene.writer.state().lost, list((tmp_path / "runs").iterdir())) == (missing, [])
+
+
+def test_what_is_still_in_a_socket_of_a_killed_worker_at_the_first_look_is_not_lost(tmp_path: Path) -> None:
+    made = Made()
+    settled = Settled(tmp_path, made.run)
+    writer = Writer(lambda: open_database(sqlite_url(tmp_path)), tmp_path, "w")  # driven by hand, not by its thread
+    writer._open()
+    settled.count[0] = 20 + 5
+    settled.close()
+    writer._sweep(last=False)
+    assert (writer.state().lost, len(list((tmp_path / "runs").iterdir()))) == (0, 1)
+    writer._write([Item(made.batch(made.some(20)), lambda: None)])
+    writer._sweep(last=False)
+    assert (writer.state().lost, list((tmp_path / "runs").iterdir())) == (5, [])
+    writer._end()
 
 
 def test_what_a_killed_worker_has_in_a_file_is_not_lost(tmp_path: Path) -> None:
