@@ -103,3 +103,5 @@ class Policy:
     """Takes the place of routing's picker."""
     foresees: bool = False
     """Whether it knows what the caches will hold; a policy of routing is told so in place of what it remembers."""
+    spares: bool = False
+    """Whether a policy of routing is asked as the served gateway asks it, by `choose_with_room`; a baseline is not."""

@@ -51,7 +51,8 @@ class ModelledGateway:
         spares: bool = False,
     ) -> None:
         """`peers` choose among the replicas and share no index, ourselves included. Caches are taken to hold `room`
-        times what they do. `spares`: replicas that are known to be full are spared, as admission does."""
+        times what they do. `spares`: replicas that are known to be full are spared, as admission does, if the policy
+        is one that does so."""
         self.table = ReplicaTable()
         names = tuple(str(i) for i in range(len(gpus)))
         spec = ModelSpec(
@@ -78,7 +79,8 @@ class ModelledGateway:
                 endpoint.state.cache_blocks = blocks
                 route.prefixes.limit(endpoint.state.slot, blocks)
         self._rng = rng
-        self._spares = spares
+        self.spares = spares and policy.spares
+        """Whether it wants to hear what engines have to do, since those that are full are spared."""
         self.untold: list[tuple[int, Sequence[int]]] = []
         """What went where, by the place in the pool, since the others were told."""
         self.series = LeaseSeries()
@@ -92,7 +94,7 @@ class ModelledGateway:
         facts.tenant, facts.priority = arrival.tenant, arrival.priority
         if self._told_true:
             facts.match = self._true_match(call)
-        if self._spares:
+        if self.spares:
             endpoint, _ = choose_with_room(self._route, facts, now, self._rng)
         else:
             endpoint = choose(self._route, facts, now, self._rng)

@@ -51,8 +51,8 @@ class Crew:
     """Times what caches hold that the gateways take them to hold: how many bytes a token has is a guess."""
     corrects: bool = True
     """Whether they correct that by what engines report."""
-    spares: bool = False
-    """Whether engines say with each answer what they have to do, and those that are full by that are spared."""
+    spares: bool = True
+    """Whether engines say with each answer what they have to do, and a policy that spares hears it."""
 
 
 ALONE = Crew()
@@ -156,7 +156,7 @@ class ModelledFleet:
                     outcome.ttft_s = emitted_s - outcome.call.at_s
                     outcome.cached_tokens = request.cached_tokens
                     sent.gateway.first_token(sent, emitted_s)
-                    if self._crew.spares:
+                    if sent.gateway.spares:
                         sent.gateway.told(replica, scrape([self.cores[replica]])[0], emitted_s)
                 if finished:
                     outcome.end_s = emitted_s

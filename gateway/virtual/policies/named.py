@@ -10,13 +10,14 @@ from gateway.virtual.policies.baselines.least import least_requests, least_token
 from gateway.virtual.policies.oracle import ROOMY, SCARCE, oracle
 from routing.model import LATENCY, LEAST_LOAD, PREFIX, ROUND_ROBIN, SESSION
 
+# Plain baselines as well as ours: these two send to a full replica, too, as whoever publishes them does.
 POLICIES: dict[str, Policy] = {
     ROUND_ROBIN: Policy(ROUND_ROBIN),
     LEAST_LOAD: Policy(LEAST_LOAD),
-    LATENCY: Policy(LATENCY),
-    PREFIX: Policy(PREFIX),
-    SESSION: Policy(SESSION),
-    "prefix_told": Policy(PREFIX, foresees=True),
+    LATENCY: Policy(LATENCY, spares=True),
+    PREFIX: Policy(PREFIX, spares=True),
+    SESSION: Policy(SESSION, spares=True),
+    "prefix_told": Policy(PREFIX, foresees=True, spares=True),
     "least_requests": Policy(rule=least_requests),
     "least_tokens": Policy(rule=least_tokens),
     "sglang_cache_aware": Policy(rule=cache_aware),

@@ -144,11 +144,24 @@ def test_no_calls_no_outcomes() -> None:
     assert fleet_of("least_load").play([]) == []
 
 
+OURS = ("latency", "prefix", "session", "prefix_told")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_ours_spare_the_full_unless_told_otherwise_and_baselines_send_as_they_are_published(policy: str) -> None:
+    calls = shared_calls(rate_per_s=200.0)
+    spared, sent = fleet_of(policy), fleet_of(policy, crew=Crew(spares=False))
+    ours = policy in OURS
+    assert (told(spared.play(calls)) != told(sent.play(calls))) is ours
+    for fleet, hears in ((spared, ours), (sent, False)):
+        assert [hears] * 3 == [state.reported.weight(0.0) > 0 for state in fleet.gateways[0].table]
+
+
 def test_to_spare_the_full_does_not_drive_hot_prompts_from_where_they_are_held() -> None:
     scenario = scenario_named("shared-prompts")
     replicas = scenario.fleet(4)
     calls = calls_of(scenario.workload(1, 76.0, 10.0))
-    outcomes = ModelledFleet(replicas, policy_named("prefix"), 1, Crew(spares=True)).play(calls)
+    outcomes = ModelledFleet(replicas, policy_named("prefix"), 1).play(calls)
     found = figures_of(outcomes, replicas, scenario.ttft_slo_s)
     assert found.good_ratio > 0.99
     assert found.hit_ratio > 0.9
