@@ -21,8 +21,7 @@
 
 One unit, so that no score has to be weighed against another: `uncached tokens * (1 + load)` of SGLang's lmetric and the
 linear cost of NVIDIA Dynamo are the same idea without the terms for others, and give up affinity too early: with what a
-request costs its successors left out, a hot prefix is computed again on every replica that happens to be idle.
-`penstock simulate-routing` compares.
+request costs its successors left out, a hot prefix is computed again wherever it is idle (`penstock simulate-routing`).
 """
 
 from __future__ import annotations
@@ -280,14 +279,13 @@ class LeastCost:
             self._look(now)
         cached = self._cached(facts) or [0] * len(self._pool)
         favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
-        favours = [favour_ms if at == favoured else 0.0 for at in self._places]
-        costs = tuple([self._cost(at, facts, cached[at], favours[at], now) for at in self._places])
+        costs = [self._cost(at, facts, cached[at], favour_ms if at == favoured else 0.0, now) for at in self._places]
         chosen = self.pick(facts, now, rng, skip)
         if chosen is None:
-            return Opinion(None, "of least cost", costs)
+            return Opinion(None, "of least cost", tuple(costs))
         ttft_ms = self.ttft_ms(chosen, facts, now)
         late = self._slo_ms is not None and ttft_ms > self._due_ms(self._slo_ms, now)
-        return Opinion(chosen, "of least cost", costs, ttft_ms, late)
+        return Opinion(chosen, "of least cost", tuple(costs), ttft_ms, late)
 
     def _cost(self, at: int, facts: RequestFacts, cached: int, favour_ms: float, now: float) -> Cost:
         """The sum that `pick` compares, apart."""
@@ -385,14 +383,16 @@ class LeastCost:
         crowding = 1.0 if index is None else min(1.0, index.crowding(self._by_slot) / CROWDED)
         self._load_ms = LOAD_ROOMY_MS + (LOAD_MS - LOAD_ROOMY_MS) * crowding
         shares = shares_of_load(self._states, foreign) if index is not None else [1.0] * len(foreign)
+        roomy, eviction = mean * OTHERS_ROOMY, mean * EVICTION * crowding
+        room = mean * (OTHERS - OTHERS_ROOMY) * crowding
         for at, state in enumerate(self._states):
-            others = OTHERS_ROOMY * shares[at] + (OTHERS - OTHERS_ROOMY) * crowding
-            full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
-            self._others_per_token[at] = mean * others
-            self._fresh_per_token[at] = mean * OTHERS_ROOMY * (1.0 - shares[at])
-            self._per_token[at] = mean * (others + EVICTION * full * crowding)
-            waiting_ms = WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
-            self._foreign_ms[at] = self._load_ms * foreign[at] + waiting_ms
+            others = roomy * shares[at]
+            self._fresh_per_token[at] = roomy - others
+            self._others_per_token[at] = others + room
+            full = 0.0 if index is None else index.fullness(state.slot)
+            self._per_token[at] = others + room + (eviction * full if full < 1.0 else eviction)
+            self._foreign_ms[at] = self._load_ms * foreign[at]
+            self._foreign_ms[at] += WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
         self._least_foreign_ms = min(self._foreign_ms)
         self._least_per_token = min([rate + more for rate, more in zip(self._rates, self._per_token, strict=True)])
 

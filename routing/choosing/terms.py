@@ -55,4 +55,7 @@ def shares_of_load(states: Sequence[ReplicaState], foreign: Sequence[float]) -> 
         state.in_flight_requests + state.remote_requests + more for state, more in zip(states, foreign, strict=True)
     ]
     mean = sum(counts) / max(1, len(counts))
-    return [max(LEAST_SHARE, min(1.0, count / mean)) if mean > 0.0 else LEAST_SHARE for count in counts]
+    if mean <= 0.0:
+        return [LEAST_SHARE] * len(counts)
+    least = LEAST_SHARE * mean
+    return [1.0 if count >= mean else LEAST_SHARE if count <= least else count / mean for count in counts]

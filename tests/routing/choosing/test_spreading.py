@@ -103,9 +103,9 @@ def test_where_nobody_knows_the_caches_a_request_in_flight_weighs_what_it_did(po
 
 
 def test_with_idle_replicas_a_hot_prompt_does_not_queue_at_those_that_hold_it() -> None:
-    """Half of what 32 replicas could do: hits wait for other hits less than a whole prompt would take to compute."""
+    """Half of what 32 replicas could do: hits wait for other hits less than half of what a prompt takes to compute."""
     fleet = fleet_of((H100,), 32)
     calls = calls_of(shared_prompts(1, 1168.0, 5.0))
     figures = figures_of(ModelledFleet(fleet, policy_named("prefix"), 1).play(calls), fleet, 0.5)
-    assert figures.ttft_p99_s < 3000 / H100.prefill_tokens_per_s
+    assert figures.ttft_p99_s < 0.5 * 3000 / H100.prefill_tokens_per_s
     assert figures.hit_ratio > 0.93
