@@ -140,7 +140,7 @@ class AdapterLoading:
 
     def used(self, message: AdaptersUsed) -> None:
         """A worker has sent requests for these."""
-        now = self._loop.time()
+        now = clock.monotonic()  # the loop's is of milliseconds: of two uses in one, the later must be known
         for engine, adapter in message.adapters:
             used_s = self._served.setdefault(engine, _Served()).used_s
             used_s.pop(adapter, None)
@@ -268,7 +268,7 @@ class AdapterLoading:
             return "the engine did not answer"
         self._change(key)
         self._unloaded[key] = self._unloaded.get(key, frozenset()) - {adapter}
-        served.used_s[adapter] = self._loop.time()
+        served.used_s[adapter] = clock.monotonic()
         self._hold(key, self._held.get(key, frozenset()) | {adapter})
         log.info("adapter_loaded", engine=engine.name, replica=where.replica, adapter=adapter)
         return ""
