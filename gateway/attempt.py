@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from engines.errors import AnswerTruncated, BadAnswer, EngineError, OutOfSockets
+from engines.http1.secrecy import without
 from engines.loads.header import ASK
 from engines.model import Deadlines, Usage
 from engines.port import Sink
@@ -269,7 +270,7 @@ class Attempt(Sink):
         """Its answer is not to be told, though it is one that is charged for: no other is asked for."""
         self.stop()
         self.first_byte_s = 0.0
-        self.fail(Outcome.UNTELLABLE, kind, message)
+        self.fail(Outcome.UNTELLABLE, kind, without(self.upstream.engine.secrets, message))
 
     def unfit(self) -> None:
         """It answers with a document, and a stream has begun."""

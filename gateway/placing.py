@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway import clock
-from gateway.accounts.lost import give_up
 from gateway.errors import Failure
 from gateway.preparing import in_turns
 
@@ -46,34 +45,40 @@ class Placing:
 
     def withdraw(self) -> None:
         """Take back whatever has not left: it was no attempt."""
-        flight = self._flight
-        flight.placing = None
+        self._flight.placing = None
         for attempt in self._attempts:
-            attempt.abandon()
-            attempt.forget()
-            flight.attempts.remove(attempt)
+            self._take_back(attempt)
 
     def _written(self, attempt: Attempt, serving: Serving, prompt: Prompt) -> None:
         flight = self._flight
         if attempt.over:
             return
-        outgoing = told(flight, prompt, attempt.upstream)
-        if outgoing is None:
+        outgoing = told(flight, prompt, attempt.upstream, attempt)
+        if flight.settled:
             return
         self._attempts.remove(attempt)
         if not self._attempts:
             flight.placing = None
+        if outgoing is None:
+            self._take_back(attempt)
+            return
         attempt.written_at(clock.monotonic())
         flight.dispatch(attempt, outgoing, serving, prompt)
 
+    def _take_back(self, attempt: Attempt) -> None:
+        attempt.abandon()
+        attempt.forget()
+        self._flight.attempts.remove(attempt)
 
-def told(flight: Flight, prompt: Prompt, upstream: Upstream) -> Outgoing | None:
-    """What is sent there; None where that cannot be said, and the request has failed."""
+
+def told(flight: Flight, prompt: Prompt, upstream: Upstream, placed: Attempt | None = None) -> Outgoing | None:
+    """What is sent there; None where that cannot be said. Then the request has failed, but for a hedge, whose first
+    may answer yet. `placed` is the attempt that it is for, where that is there already."""
     try:
         return prompt.outgoing(upstream)
     except Failure as failure:
-        give_up(flight, flight.attempts, None)  # the first of a hedge is still on its way
-        flight.fail(failure)
+        if all(one is placed or one.over for one in flight.attempts):
+            flight.fail(failure)
         return None
 
 

@@ -50,6 +50,8 @@ class Retrying:
         flight, outcome = self._flight, attempt.outcome
         assert outcome is not None
         if outcome is Outcome.ANSWERED:  # and no attempt elsewhere would be answered otherwise
+            if flight.placing is not None:
+                flight.placing.withdraw()  # before the answer says how many attempts there were
             flight.attempt = attempt
             pass_error(flight, attempt, outcome, self.state)
             return

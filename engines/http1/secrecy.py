@@ -91,3 +91,8 @@ class Secrets:
 def secrets_of(words: tuple[bytes, ...]) -> Secrets:
     """Those of an engine, made once."""
     return Secrets(words)
+
+
+def without(words: tuple[bytes, ...], message: str) -> str:
+    """A message that may quote an engine, without its words: what the engine had escaped is plain in it."""
+    return secrets_of(words).hide(message.encode("utf-8", "replace")).decode("utf-8", "replace") if words else message

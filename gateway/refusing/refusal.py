@@ -120,8 +120,9 @@ _NO_SUCH_MODEL: Final = frozenset({"model_not_found", "DeploymentNotFound", "mod
 
 
 def _names(said: str, model: str) -> bool:
-    """Whether a message names the model: an id may hold the letters of a short one (`o1`) by chance."""
-    return re.search(rf"(?<![A-Za-z0-9]){re.escape(model)}(?![A-Za-z0-9])", said) is not None
+    """Whether a message names the model: an id (`file-o1`, `resp_main`) may hold the letters of a short one by chance,
+    or because its client chose it."""
+    return re.search(rf"(?<![\w-]){re.escape(model)}(?![\w-])", said) is not None
 
 
 def outcome_of_not_found(body: bytes, model: str) -> Outcome:

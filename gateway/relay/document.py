@@ -139,6 +139,7 @@ class DocumentRelay(Sink):
             attempt.refuse(finding.error_status or UNNAMED, body)
             return
         if self._reply.status:
+            attempt.usage = finding.usage  # which is charged for
             attempt.unfit()
             return
         self._take(finding, body)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engines.errors import EngineError
+from engines.http1.secrecy import without
 from engines.sse import payload, says_something
 from engines.wire import Dialect, Finding, Reader
 from gateway import clock
@@ -130,6 +131,11 @@ class Judge:
         self._attempt.untellable(kind, message)
         return True
 
+    def too_much(self, message: str) -> None:
+        """What the engine says is over a limit: none of its kind is asked for again, here or by the client's SDK."""
+        if not self.cannot_tell("bad_answer", message):
+            self.broke("answer_truncated", message, blame=False)
+
     def done(self) -> None:
         """The body ended as its framing promised."""
         if self._error or self._is_whole():
@@ -163,7 +169,9 @@ class Judge:
         self._account.fail(self._failure(kind, message))
 
     def _failure(self, kind: str, message: str) -> Failure:
-        return Failure(kind, f"model {self._account.model!r}: {message}")
+        return Failure(
+            kind, f"model {self._account.model!r}: {without(self._attempt.upstream.engine.secrets, message)}"
+        )
 
     def _elsewhere(self, kind: str, message: str) -> bool:
         """Whether another engine takes up what this one broke."""

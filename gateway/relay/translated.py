@@ -60,6 +60,8 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 COUNTED_BYTES: Final = MAX_EVENT_VALUES * BYTES_PER_VALUE
 """An event of no more has no more values than may be."""
 
+NO_JSON: Final = "the engine sent what is no JSON"
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -121,17 +123,16 @@ class TranslatedStream(StreamRelay):
                 counting = Counting(MAX_EVENT_VALUES, start=self._before_json(event))
             counting.go_on(event, whole=True)
             if counting.over:
-                message = f"the engine sent an event of over {MAX_EVENT_VALUES} JSON values"
-                self._judge.broke("answer_truncated", message)
+                self._judge.too_much(f"the engine sent an event of over {MAX_EVENT_VALUES} JSON values")
                 return
         said = self._translation.decoder.read(event)
         if len(said) > MAX_PIECES:
-            self._judge.broke("answer_truncated", f"the engine sent an event of over {MAX_PIECES} pieces")
+            self._judge.too_much(f"the engine sent an event of over {MAX_PIECES} pieces")
             return
         try:
             self._say(said)
         except Unsayable as error:
-            self._judge.broke("answer_truncated", str(error))
+            self._judge.too_much(str(error))
 
     def _say(self, said: Sequence[Event]) -> None:
         judge, attempt = self._judge, self._attempt
@@ -273,6 +274,12 @@ class TranslatedDocument(Sink):
         account, attempt = self._account, self._attempt
         body = bytes(self._held)
         self._held.clear()
+        if not body:
+            attempt.said_nothing()
+            return
+        if is_page(body):
+            attempt.refuse(UNNAMED, error_document(NO_JSON))
+            return
         self._counting.go_on(body, whole=True)
         if self._counting.over:
             attempt.untellable("bad_answer", f"the engine sent an answer of over {MAX_ANSWER_VALUES} JSON values")
@@ -331,6 +338,11 @@ def others(headers: Headers, client: str) -> bytes:
     """The engine's headers that go to a client of this format, but for the type of a body that is another now."""
     kept = [(name, value) for name, value in headers if name != b"content-type"]
     return passed_headers(for_clients_of(client == ANTHROPICS, kept, clock.wall()))
+
+
+def is_page(body: bytes) -> bool:
+    """Whether it is no JSON at all: a proxy's page, say, which nobody charges for."""
+    return body.lstrip()[:1] not in (b"{", b"[")
 
 
 def error_document(message: str) -> bytes:

@@ -10,10 +10,12 @@ import structlog
 
 from engines.port import Sink
 from engines.wire.bulk import LISTS_AND_OBJECTS, over
+from engines.wire.refusals import stray_error
 from engines.wire.unary.port import Misread, pieces
 from gateway.errors import Failure
-from gateway.relay.account import Account, broken, whole
-from gateway.relay.translated import others
+from gateway.relay.account import UNNAMED, Account, broken, whole
+from gateway.relay.document import ERROR_BYTES
+from gateway.relay.translated import NO_JSON, error_document, is_page, others
 from gateway.reply import JSON
 
 if TYPE_CHECKING:
@@ -85,6 +87,12 @@ class UnaryDocument(Sink):
         assert request is not None  # it was sent
         self._body = bytes(self._held)
         self._held.clear()
+        if not self._body:
+            self._attempt.said_nothing()
+            return
+        if is_page(self._body):
+            self._attempt.refuse(UNNAMED, error_document(NO_JSON))
+            return
         self._counting = over(self._body, LEAST_LISTS + LISTS_EACH * pieces(request), LISTS_AND_OBJECTS)
         self._attempt.exchange = None  # it is over
         self._write()
@@ -100,7 +108,11 @@ class UnaryDocument(Sink):
                 return
             self._tell(b"".join(self._written))
         except Misread as error:
-            attempt.untellable("bad_answer", str(error))
+            said = stray_error(self._body) if len(self._body) <= ERROR_BYTES else None
+            if said is not None:
+                attempt.refuse(said.error_status or UNNAMED, self._body)
+            else:
+                attempt.untellable("bad_answer", str(error))
         except Exception:  # a later turn is the loop's alone, and the client must hear of it
             log.exception("answer_not_written")
             if not attempt.over:
@@ -143,8 +155,8 @@ class UnaryDocument(Sink):
     def _decoded(self) -> Told:
         attempt, request = self._attempt, self._request
         assert request is not None
-        body, self._body = self._body, b""
-        told = self._told = self._form.decode_answer(attempt.upstream.model, request, body)
+        told = self._told = self._form.decode_answer(attempt.upstream.model, request, self._body)
+        self._body = b""
         attempt.usage = told.usage  # which is charged for though the client may leave
         return told
 

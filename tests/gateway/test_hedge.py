@@ -172,7 +172,7 @@ def test_one_that_refuses_the_request_itself_is_the_answer_and_the_other_engine_
     assert (bench.ledger.hedges, bench.outstanding(), bench.loop.waiting) == (["neither"], {}, [])
 
 
-def test_a_hedge_that_cannot_be_written_for_its_engine_ends_the_first_attempt_too(now: StepClock) -> None:
+def test_a_hedge_that_cannot_be_written_for_its_engine_is_none_and_the_first_may_answer(now: StepClock) -> None:
     bench = bench_of(now)
     flight, client = bench.begin()
     prompt = flight._prompt
@@ -180,8 +180,11 @@ def test_a_hedge_that_cannot_be_written_for_its_engine_ends_the_first_attempt_to
     prompt.body = b"["  # in its place: one whose text leaves in doubt how to rewrite it
     bench.engines[0].continuous_usage = True  # so the second one wants it written anew
     bench.loop.fire()
-    assert (client.state, client.error["type"]) == ("answered", "invalid_request_error")
-    assert (len(bench.calls), bench.calls[0].aborted) == (1, True)
+    (call,) = bench.calls
+    assert (client.state, call.aborted) == ("waiting", False)
+    call.head()
+    call.done(chunk(), FINISH, DONE)
+    assert (client.status, bench.ledger.hedges, bench.ledger.records[0].attempts) == (200, [], 1)
     assert (bench.outstanding(), bench.loop.waiting) == ({}, [])
 
 

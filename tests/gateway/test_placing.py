@@ -19,7 +19,7 @@ from routing.choosing.capabilities import Abilities, Takes
 from routing.failing.hedging import HedgingSettings
 from routing.model import Endpoint
 from routing.waiting.admission import AdmissionSettings
-from tests.gateway.flights import Bench, FakeConnection, StepClock
+from tests.gateway.flights import JSON, Bench, FakeConnection, StepClock
 from tests.gateway.relayed import DONE, FINISH, chunk
 from tests.gateway.shadow.test_shadow import Pair
 from tests.gateway.test_preparing import MANY, PATH, SPOKEN, InTurns, expected_body, turned
@@ -193,11 +193,11 @@ def test_who_leaves_in_these_turns_makes_room_for_the_next(now: StepClock) -> No
 # -- of a hedge --------------------------------------------------------------------------------------------------------
 
 
-def hedged(clock: StepClock) -> tuple[Bench, Flight, FakeConnection]:
+def hedged(clock: StepClock, messages: list[dict[str, Any]] = MANY) -> tuple[Bench, Flight, FakeConnection]:
     """A stream whose first byte is late, at the moment at which it is asked for again in another format."""
     bench = sharing(clock, anthropic_messages.EGRESS, InTurns(), hedging=AFTER)
     speaks(bench, endpoints(bench)[1], anthropic_messages.EGRESS)
-    flight, client = bench.begin(messages=MANY)
+    flight, client = bench.begin(messages=messages)
     turned(bench)
     speaks(bench, endpoints(bench)[1], InTurns())
     bench.loop.fire()
@@ -249,6 +249,24 @@ def test_where_the_first_fails_meanwhile_the_hedge_is_what_is_tried_next(now: St
     assert [call.replica for call in bench.calls] == ["0", "1"]
     flight.client_gone()
     assert (bench.ledger.records[0].attempts, bench.outstanding()) == (2, {})
+
+
+def test_a_hedge_that_its_format_has_no_words_for_is_none_and_the_first_may_answer(now: StepClock) -> None:
+    bench, flight, client = hedged(now, [*MANY, NOBODYS])
+    turned(bench)
+    assert (client.state, in_flight(bench), flight.placing, len(flight.attempts)) == ("waiting", [1, 0], None, 1)
+    flight.client_gone()
+    assert (len(bench.calls), bench.ledger.hedges, bench.outstanding()) == (1, [], {})
+
+
+def test_a_hedge_that_was_not_written_when_the_first_refuses_is_no_attempt(now: StepClock) -> None:
+    bench, flight, client = hedged(now)
+    turned(bench, 2)
+    bench.calls[0].answer(400, b'{"error": {"message": "no", "type": "invalid_request_error"}}', JSON)
+    assert (client.status, client.headers["x-penstock-attempts"]) == (400, "1")
+    turned(bench)
+    assert (len(bench.calls), bench.ledger.hedges, bench.ledger.records[0].attempts) == (1, [], 1)
+    assert (flight.placing, bench.outstanding()) == (None, {})
 
 
 def test_whatever_is_under_way_is_taken_back_together(now: StepClock) -> None:

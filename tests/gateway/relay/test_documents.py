@@ -250,6 +250,13 @@ def test_a_document_behind_comments_is_no_answer(reads: list[bytes]) -> None:
     assert bench.outstanding() == {}
 
 
+def test_a_document_behind_comments_is_paid_for() -> None:
+    _, bench = behind_comments(answer())
+    tries = bench.ledger.records[0].tries
+    assert tries is not None
+    assert (tries[1].input_tokens, tries[1].output_tokens, tries[1].usage_source) == (11, 7, "reported")
+
+
 @pytest.mark.parametrize(
     ("tail", "usage"),
     [
