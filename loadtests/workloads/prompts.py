@@ -12,7 +12,7 @@ from loadtests.workloads.request import Bodies
 from loadtests.workloads.spec import Amount, Prefixes, Sessions, Synthetic, TraceLengths, lengths
 from loadtests.workloads.words import Text
 
-GROUP, OWN_WORDS, OUTPUT_TOKENS, TURNS, THINK, INPUTS, PART = range(7)
+GROUP, OWN_WORDS, OUTPUT_TOKENS, TURNS, THINK, INPUTS, PART, USER = range(8)
 """Purposes of draws. Those of a turn are these plus 16 times the turn."""
 OWN, PREFIX, BLOCK = range(3)
 """Kinds of text."""
@@ -35,6 +35,18 @@ class PrefixText:
     def of(self, group: int) -> str:
         """The words of a group; none for -1."""
         return self._text.opened(group, self.words, PREFIX) if group >= 0 else ""
+
+
+class Users:
+    """Who asks: of `count` users one for each request, evenly; nobody where that is 0."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count = count
+        self._seed = seed
+
+    def of(self, index: int) -> dict[str, str]:
+        """The member of a body that names who asks; none where nobody is named."""
+        return {"user": f"user-{draw(self._seed, index, USER) % self._count}"} if self._count else {}
 
 
 class Turns:

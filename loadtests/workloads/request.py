@@ -86,13 +86,13 @@ class Bodies:
             # The server's count of tokens is the only one we believe.
             self._tail = {"stream": True, "stream_options": {"include_usage": True}, **self._tail}
 
-    def generation(self, asked: Mapping[str, Any], max_tokens: int) -> bytes:
-        """A chat or text completion: `asked` is its messages or its prompt."""
+    def generation(self, asked: Mapping[str, Any], max_tokens: int, user: Mapping[str, str]) -> bytes:
+        """A chat or text completion: `asked` is its messages or its prompt, `user` names who asks, or is empty."""
         limits: dict[str, Any] = {self._length_field: max_tokens}
         if self._ignore_eos:
             limits |= {"min_tokens": max_tokens, "ignore_eos": True}
-        return _JSON.encode({**self._head, **asked, **limits, **self._tail})
+        return _JSON.encode({**self._head, **asked, **limits, **user, **self._tail})
 
-    def embeddings(self, texts: list[str]) -> bytes:
+    def embeddings(self, texts: list[str], user: Mapping[str, str]) -> bytes:
         """One text goes as a string, several as a list."""
-        return _JSON.encode({**self._head, "input": texts[0] if len(texts) == 1 else texts, **self._tail})
+        return _JSON.encode({**self._head, "input": texts[0] if len(texts) == 1 else texts, **user, **self._tail})

@@ -11,7 +11,17 @@ from typing import Any
 import msgspec
 
 from loadtests.workloads.draws import draw
-from loadtests.workloads.prompts import OWN, THINK, TURNS, PrefixText, Turns, chat, generation_bodies, user_message
+from loadtests.workloads.prompts import (
+    OWN,
+    THINK,
+    TURNS,
+    PrefixText,
+    Turns,
+    Users,
+    chat,
+    generation_bodies,
+    user_message,
+)
 from loadtests.workloads.request import Request, Workload
 from loadtests.workloads.spec import Sessions, lengths
 from loadtests.workloads.words import Text
@@ -41,6 +51,7 @@ class SessionsWorkload(Workload):
         self._sizes = Turns(spec.own_words, spec.output_tokens, seed)
         self._turns, self._think_ms = lengths(spec.turns), lengths(spec.think_ms)
         self._bodies = generation_bodies(spec, model)
+        self._users = Users(spec.named_users, seed)
         self._going_on: dict[str, _Conversation] = {}
         self.groups = self._prefixes.groups
 
@@ -90,7 +101,9 @@ class SessionsWorkload(Workload):
         return Request(
             index=conversation.index,
             path=PATH,
-            body=self._bodies.generation({"messages": conversation.messages}, tokens),
+            body=self._bodies.generation(
+                {"messages": conversation.messages}, tokens, self._users.of(conversation.index)
+            ),
             stream=self._bodies.stream,
             model=self._model,
             prompt_words=conversation.words,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from loadtests.traces import load_trace
 from loadtests.workloads.draws import draw
-from loadtests.workloads.prompts import BLOCK, INPUTS, OWN, PrefixText, Turns, chat, completion, generation_bodies
+from loadtests.workloads.prompts import (
+    BLOCK,
+    INPUTS,
+    OWN,
+    PrefixText,
+    Turns,
+    Users,
+    chat,
+    completion,
+    generation_bodies,
+)
 from loadtests.workloads.request import Bodies, Request, Workload
 from loadtests.workloads.spec import Embeddings, Synthetic, TraceLengths, lengths
 from loadtests.workloads.words import OPENING_WORDS, Text
@@ -24,6 +34,7 @@ class SyntheticWorkload(Workload):
         self._bodies = generation_bodies(spec, model)
         self._path, self._asked = _APIS[spec.api]
         self._distinct = spec.distinct
+        self._users = Users(spec.named_users, seed)
         self.groups = self._prefixes.groups
 
     def request(self, index: int) -> Request:
@@ -35,7 +46,7 @@ class SyntheticWorkload(Workload):
         return Request(
             index=index,
             path=self._path,
-            body=self._bodies.generation(asked, tokens),
+            body=self._bodies.generation(asked, tokens, self._users.of(number)),
             stream=self._bodies.stream,
             model=self._model,
             prompt_words=words + self._prefixes.words,
@@ -54,6 +65,7 @@ class EmbeddingsWorkload(Workload):
         self._turns = Turns(spec.own_words, 1, seed)
         self._inputs = lengths(spec.inputs)
         self._bodies = Bodies(model, stream=False, extra=spec.extra)
+        self._users = Users(spec.named_users, seed)
 
     def request(self, index: int) -> Request:
         """See Workload."""
@@ -63,7 +75,7 @@ class EmbeddingsWorkload(Workload):
         return Request(
             index=index,
             path="/v1/embeddings",
-            body=self._bodies.embeddings(texts),
+            body=self._bodies.embeddings(texts, self._users.of(index)),
             stream=False,
             model=self._model,
             prompt_words=sum(words),
@@ -78,6 +90,7 @@ class TraceWorkload(Workload):
         self._text = Text(seed, salt)
         self._rows = load_trace(spec.file, spec.block_tokens).rows
         self._block = spec.block_tokens
+        self._users = Users(spec.named_users, seed)
         self._bodies = generation_bodies(spec, model)
         self._path, self._asked = _APIS[spec.api]
         first_ids = dict.fromkeys(row.hash_ids[0] for row in self._rows if row.hash_ids)
@@ -94,7 +107,7 @@ class TraceWorkload(Workload):
         return Request(
             index=index,
             path=self._path,
-            body=self._bodies.generation(asked, row.output_tokens),
+            body=self._bodies.generation(asked, row.output_tokens, self._users.of(index)),
             stream=self._bodies.stream,
             model=self._model,
             prompt_words=shared * self._block + own,

@@ -56,7 +56,23 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The kinds are told apart by `kind`."""
 
 
-class _Generation(_Kind, frozen=True, kw_only=True):
+class _Named(_Kind, frozen=True, kw_only=True):
+    """What all kinds that ask a model have."""
+
+    named_users: int = 0
+    """So many users, of whom each request names one as its `user`, evenly and always the same; all turns of a session,
+    and all repetitions of a `distinct` request, the same one. 0: none is named."""
+    extra: dict[str, Any] = {}
+    """More fields for every body."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.named_users <= 1_000_000_000:
+            raise ValueError(f"named_users is {self.named_users}: it must be 0 to 1000000000")
+        if self.named_users and "user" in self.extra:
+            raise ValueError("extra has user: named_users decides that")
+
+
+class _Generation(_Named, frozen=True, kw_only=True):
     """What all kinds that generate text have."""
 
     stream: bool = True
@@ -64,8 +80,6 @@ class _Generation(_Kind, frozen=True, kw_only=True):
     ignore_eos: bool | None = None
     """Also send `ignore_eos` and `min_tokens`, which vLLM knows: every run then does the same work. Hosted providers
     refuse them. None: where the target is vLLM."""
-    extra: dict[str, Any] = {}
-    """More fields for every body."""
 
 
 class Synthetic(_Generation, frozen=True, tag="synthetic"):
@@ -79,6 +93,7 @@ class Synthetic(_Generation, frozen=True, tag="synthetic"):
     """Repeat, on purpose, this many different requests; None: no two are alike."""
 
     def __post_init__(self) -> None:
+        _Named.__post_init__(self)
         own_words(self.own_words)
         _at_least("output_tokens", self.output_tokens, 1)
         if self.distinct is not None and self.distinct < 1:
@@ -97,6 +112,7 @@ class Sessions(_Generation, frozen=True, tag="sessions"):
     prefixes: Prefixes | None = None
 
     def __post_init__(self) -> None:
+        _Named.__post_init__(self)
         own_words(self.own_words)
         _at_least("output_tokens", self.output_tokens, 1)
         _at_least("turns", self.turns, 1)
@@ -104,14 +120,14 @@ class Sessions(_Generation, frozen=True, tag="sessions"):
             raise ValueError("turns can be over 1000")
 
 
-class Embeddings(_Kind, frozen=True, tag="embeddings"):
+class Embeddings(_Named, frozen=True, tag="embeddings"):
     """Texts to embed, `inputs` of them in a request."""
 
     own_words: Amount = 128
     inputs: Amount = 1
-    extra: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
+        _Named.__post_init__(self)
         own_words(self.own_words)
         _at_least("inputs", self.inputs, 1)
 
@@ -124,6 +140,7 @@ class TraceLengths(_Generation, frozen=True, tag="trace"):
     block_tokens: int = BLOCK_TOKENS
 
     def __post_init__(self) -> None:
+        _Named.__post_init__(self)
         if self.block_tokens < 2 * OPENING_WORDS:
             raise ValueError(f"block_tokens is {self.block_tokens}: it must be at least {2 * OPENING_WORDS}")
 

@@ -261,6 +261,54 @@ def test_embeddings_send_one_text_or_several() -> None:
     assert several.prompt_words == 27
 
 
+def user_of(request: Request) -> str | None:
+    user = json.loads(request.body).get("user")
+    assert user is None or isinstance(user, str)
+    return user
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"kind": "synthetic"},
+        {"kind": "synthetic", "api": "completions"},
+        {"kind": "sessions"},
+        {"kind": "embeddings"},
+        {"kind": "trace", "file": MOONCAKE},
+    ],
+)
+def test_requests_name_so_many_users_evenly_and_without_it_none(kind: dict[str, Any]) -> None:
+    workload, again = (make(parse_spec({**kind, "named_users": 4})) for _ in range(2))
+    users = [user_of(workload.request(index)) for index in range(400)]
+    assert users == [user_of(again.request(index)) for index in range(400)]
+    counts = Counter(users)
+    assert sorted(map(str, counts)) == ["user-0", "user-1", "user-2", "user-3"]
+    assert min(counts.values()) > 70
+    assert user_of(make(parse_spec(kind)).request(0)) is None
+
+
+def test_all_turns_of_a_session_are_one_users() -> None:
+    workload = make(Sessions(turns=3, named_users=1000))
+    for index in range(20):
+        first = workload.request(index)
+        second = workload.next_turn(first.session, "yes")
+        assert second is not None
+        assert user_of(second) == user_of(first)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"named_users": -1}, "named_users is -1: it must be 0 to 1000000000"),
+        ({"named_users": 2, "extra": {"user": "me"}}, "extra has user: named_users decides that"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["synthetic", "sessions", "embeddings"])
+def test_users_that_cannot_be_named_are_refused(kind: str, wrong: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse_spec({"kind": kind, **wrong})
+
+
 def test_extra_cannot_take_what_the_workload_decides() -> None:
     with pytest.raises(ValueError, match="extra has max_tokens, stream: the workload decides that itself"):
         make(Synthetic(extra={"stream": False, "max_tokens": 1, "seed": 1}))
