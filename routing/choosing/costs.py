@@ -12,8 +12,7 @@
     failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle. While more
                than one is to be got over, it is not taken to hold anything, nor to be anybody's home
     limits     what is left of the wait for a provider's limits, the nearer their end (`routing.replicas.quota`)
-    affinity   less on the home of the prompt: of its conversation, or, where several choose who share no index, of its
-               beginning. They know too little of each other to meet anywhere else
+    affinity   less on the home of its conversation, or, where several choose who share no index, of its beginning
     start      where engines differ: what a request takes on each without any of the above
     zone       what it costs more where the replica is in another zone
     price      what the tokens cost there, at so many milliseconds a US dollar
@@ -59,14 +58,12 @@ AFFINITY: Final = 16.0
 """Times the prefill of the prompt, at infinitely many peers; with one that knows everything there is none."""
 HOME_BLOCKS: Final = 16
 """4 KiB: what tells most prompts apart, and most of a conversation's turns not."""
-
 _LOOK_AGAIN_S: Final = 0.1
 """How old the pool's mean rate, how crowded its caches are, who is full, and what engines say of their load may be."""
 
 
 class LeastCost:
-    """The endpoint with the least cost. Ties go to the first one after a random place, drawn by weight; what a replica
-    has to do weighs less where its weight is more."""
+    """The endpoint with the least cost. Ties go to the first one after a random place, drawn by weight."""
 
     __slots__ = (
         "_by_slot",
@@ -210,8 +207,7 @@ class LeastCost:
     ) -> tuple[int, float]:
         """The first of these places, of which there is one, that costs least; and what it costs."""
         pool, states, rates, even = self._pool, self._states, self._rates, self._even
-        foreign_ms, per_token = self._foreign_ms, self._per_token
-        further, request_ms = self._further, self._load_ms
+        foreign_ms, per_token, further, request_ms = self._foreign_ms, self._per_token, self._further, self._load_ms
         tokens, fresh, fresh_per_token = facts.prompt_tokens, facts.fresh_tokens(), self._fresh_per_token
         best, least = -1, 0.0
         for at in places:
@@ -373,6 +369,10 @@ class LeastCost:
         own = facts.prompt_tokens - facts.tokens_of(common)
         home = chain[min(len(chain) - 1, max(common, HOME_BLOCKS - 1))]
         return ring.place(home), own * self._stay * self._mean_ms_per_token()
+
+    def favours(self, endpoint: Endpoint, facts: RequestFacts) -> bool:
+        at = -1 if self._ring is None else self._favour(self._ring, facts)[0]
+        return at >= 0 and self._pool[at] is endpoint
 
     def _look(self, now: float) -> None:
         """Read what changes slowly: the pool's mean rate, how full its caches are, what engines say of load."""

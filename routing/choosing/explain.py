@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from routing.choosing.filters import passed_over
 from routing.choosing.opinion import Cost, Opinion
-from routing.choosing.policy import holds, is_full, is_waited_for, keeps_prompts
+from routing.choosing.policy import is_full, waited_for
 from routing.choosing.usable import is_panic, last_resort
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -63,11 +63,11 @@ def explain(
     opinions = [picker.opinion(facts, now, rng, {*over, *full, *tried}) for picker in speakers.pickers]
     chosen, reason = _chosen(opinions)
     waits = bool(route.line.waiting) and not tried
-    if chosen is not None and full and keeps_prompts(route):
-        out = {one for one in full if not is_waited_for(one, facts, route)}
-        among = [picker.opinion(facts, now, rng, {*over, *out, *tried}) for picker in speakers.pickers]
-        holder, why = _chosen(among)
-        if holder is not None and holder in full and holds(holder, facts, route):
+    worth = waited_for(full, facts, route, now) if chosen is not None else set()
+    if chosen is not None and worth:
+        others = {*over, *(full - worth), *tried}
+        holder, why = _chosen([picker.opinion(facts, now, rng, others) for picker in speakers.pickers])
+        if holder is not None and holder in worth and holder.tier == chosen.tier:
             chosen, reason = holder, f"{why}, which holds the prompt and is worth its queue"
     if chosen is None and full:
         chosen, reason = _chosen([picker.opinion(facts, now, rng, {*over, *tried}) for picker in speakers.pickers])

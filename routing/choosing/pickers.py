@@ -48,6 +48,9 @@ class Picker(Protocol):
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         """When the first token of the one just picked should come; 0 where the policy does not predict it."""
 
+    def favours(self, endpoint: Endpoint, facts: RequestFacts) -> bool:
+        """Whether this is the home of the request's conversation, or of its prompt, as every peer would say."""
+
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         """What `pick` would do now, and why. Changes nothing."""
 
@@ -74,6 +77,9 @@ class WithoutForecast(Picker):
 
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         return 0.0
+
+    def favours(self, endpoint: Endpoint, facts: RequestFacts) -> bool:
+        return False
 
 
 class LeastLoad(WithoutForecast):

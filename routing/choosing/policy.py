@@ -9,6 +9,7 @@ from routing.choosing.filters import refused
 from routing.choosing.usable import last_resort
 from routing.facts import RequestFacts
 from routing.model import SESSION, Endpoint
+from routing.replicas.replica import ReplicaState
 from routing.route import ModelRoute
 from routing.waiting.admission import IDLE_SHARE
 
@@ -62,44 +63,45 @@ def choose_with_room(
 ) -> tuple[Endpoint | None, bool]:
     """The endpoint for the request among those not known to be full; and whether there is one.
 
-    Where there is, and one that is full holds the prompt, that one, if it is the cheapest with its queue: to be sent
-    away for a moment's queue costs a prefill elsewhere, and whoever comes next is sent away for that one. When all are
-    full, the one that would be asked all the same; None when nothing at all is available.
+    Where there is, and one of its tier that is full holds the prompt, that one, if it is the cheapest with its queue:
+    to be sent away for a moment's queue costs a prefill elsewhere, and whoever comes next is sent away for that one.
+    When all are full, the one that would be asked all the same; None when nothing at all is available.
     """
     pools = route.asked(facts.operation).pools
     full = {endpoint for pool in pools for endpoint in pool if is_full(endpoint, facts, route, now)}
     endpoint = choose(route, facts, now, rng, full)
     if endpoint is None or endpoint in full:
         return endpoint, False
-    if full and keeps_prompts(route):
-        out = {one for one in full if not is_waited_for(one, facts, route)}
-        if len(out) < len(full):
-            holder = choose(route, facts, now, rng, out)
-            if holder is not None and holder in full and holds(holder, facts, route):
-                return holder, True
+    worth = waited_for(full, facts, route, now)
+    if worth:
+        holder = choose(route, facts, now, rng, full - worth)
+        # Costs are those of one tier: what a queue there is worth against the next tier's, they do not say.
+        if holder is not None and holder in worth and holder.tier == endpoint.tier:
+            return holder, True
     return endpoint, True
 
 
-def keeps_prompts(route: ModelRoute) -> bool:
-    """Whether the policy sends a prompt to where it was computed before."""
-    return route.prefixes is not None or route.policy == SESSION
-
-
-def is_waited_for(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute) -> bool:
-    """Whether a request may join the queue of an endpoint that is full, if its prompt is held there, so that it needs
-    little time and few blocks: one that has places left, and is below the configured limit. Work of negative priority
-    may not."""
-    state = endpoint.state
+def waited_for(full: Collection[Endpoint], facts: RequestFacts, route: ModelRoute, now: float) -> set[Endpoint]:
+    """Those of the full that hold the prompt and whose queue the request may join: it needs little time and few blocks
+    there. None of them for work of negative priority, or where the policy sends no prompt to where it was before."""
+    if facts.priority < 0 or not (route.prefixes is not None or route.policy == SESSION):
+        return set()
     most = route.line.settings.in_flight
-    if facts.priority < 0 or (most and state.in_flight_requests + state.remote_requests >= most):
+    return {one for one in full if _has_places(one.state, most, now) and _holds(one, facts, route)}
+
+
+def _has_places(state: ReplicaState, most: int, now: float) -> bool:
+    """Whether a full one may be sent more: it is under the configured limit, has refused or failed nothing of late, and
+    those that wait there wait for prompts to be computed, and not for others to end."""
+    if (most and state.in_flight_requests + state.remote_requests >= most) or state.failed_until_s > now:
         return False
     return not state.reported.has_no_places
 
 
-def holds(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute) -> bool:
-    """Whether it is believed to have computed most of the prompt."""
+def _holds(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute) -> bool:
+    """Whether it is believed to have computed half of the prompt, or is where the conversation lives."""
     if route.prefixes is None:
-        return bool(facts.session)
+        return route.asked(facts.operation).pickers[endpoint.tier].favours(endpoint, facts)
     return 2 * facts.uncached_tokens(endpoint.state.slot) <= facts.prompt_tokens
 
 

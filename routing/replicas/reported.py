@@ -20,6 +20,8 @@ FULL_KV: Final = 0.9
 """From there on vLLM preempts what it runs to let in more."""
 PLACES_TOLD: Final = 3
 """Reports in a row in which as many run as ever did, while others wait: it has no more places."""
+PLACES_LAST_S: Final = 60.0
+"""For so long it may be that more run again, after the most did: it may have come back with fewer places."""
 INTERVAL_S: Final = 2.0
 """Of reports that do not say when the next one comes."""
 
@@ -33,7 +35,10 @@ class ReportedLoad:
         "_foreign_waiting",
         "_interval_s",
         "_kv_usage",
+        "_lacks_blocks",
+        "_last_running",
         "_most_running",
+        "_most_s",
         "_most_told",
         "_running",
         "_told_s",
@@ -57,6 +62,12 @@ class ReportedLoad:
         self._most_running = 0
         self._most_told = 0
         """In how many reports in a row so many ran while others waited."""
+        self._most_s = float("-inf")
+        """When as many last ran."""
+        self._lacks_blocks = False
+        """Whether more wait than run, while its KV cache has no room."""
+        self._last_running = 0
+        """What ran by the last report that told it."""
 
     def tell(
         self,
@@ -77,7 +88,9 @@ class ReportedLoad:
             self._interval_s = interval_s
         self._running, self._waiting, self._kv_usage = running, waiting, kv_usage
         if running is not None:
-            self._count_places(running, waiting or 0)
+            self._count_places(running, waiting or 0, now)
+            self._last_running = running
+        self._lacks_blocks = kv_usage is not None and kv_usage >= FULL_KV and (waiting or 0) > self._last_running
         if waiting or (kv_usage is not None and kv_usage >= FULL_KV):
             # Of those that wait as large a part is ours as of all; without them it was just full.
             ours = waiting or 0
@@ -99,12 +112,17 @@ class ReportedLoad:
 
     @property
     def has_no_places(self) -> bool:
-        """Whether those that wait there wait for others to end, as far as it told, and not for prompts."""
-        return self._most_told >= PLACES_TOLD
+        """Whether those that wait there wait for others to end, as far as it told, and not for prompts: for places, or
+        for so many blocks of the KV cache that more wait than run. Also where it never told how many run."""
+        if self._most_told >= PLACES_TOLD or self._lacks_blocks:
+            return True
+        return not self._most_running and bool(self._waiting)
 
-    def _count_places(self, running: int, waiting: int) -> None:
-        if running > self._most_running:
+    def _count_places(self, running: int, waiting: int, now: float) -> None:
+        if running > self._most_running or now - self._most_s > PLACES_LAST_S:
             self._most_running, self._most_told = running, 0
+        if running == self._most_running:
+            self._most_s = now
         if waiting:
             self._most_told = self._most_told + 1 if running and running == self._most_running else 0
 

@@ -48,6 +48,9 @@ class Rule(Protocol):
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         return 0.0
 
+    def favours(self, endpoint: Endpoint, facts: RequestFacts) -> bool:
+        return False
+
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         """See routing.choosing.pickers.Picker."""
         return Opinion(self.pick(facts, now, rng, skip), "of a rule that adds nothing up")

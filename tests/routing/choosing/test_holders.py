@@ -12,9 +12,11 @@ from routing.choosing.policy import choose_with_room
 from routing.facts import RequestFacts
 from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
+from routing.replicas.replica import FAILED_S
+from routing.replicas.reported import PLACES_LAST_S
 from routing.route import ModelRoute
 from routing.waiting.admission import Admission, AdmissionSettings
-from tests.routing.choosing.test_costs import asks, text
+from tests.routing.choosing.test_costs import Session, asks, text
 from tests.routing.fleets import endpoints, route_of
 
 PROMPT = text("a", 12_000)
@@ -32,9 +34,12 @@ def held_by_one(policy: str = "prefix", in_flight: int = 0) -> tuple[ModelRoute,
     asked(route)
     if route.notes:
         route.sent(asks(PROMPT), holder)
-    lease = Lease(holder.state, RequestFacts("/v1/chat/completions", 100, 10), NOW, None, LeaseSeries())
-    lease.first_byte()
+    took_one(holder)
     return route, holder
+
+
+def took_one(endpoint: Endpoint) -> None:
+    Lease(endpoint.state, RequestFacts("/v1/chat/completions", 100, 10), NOW, None, LeaseSeries()).first_byte()
 
 
 def asked(route: ModelRoute, prompt: bytes = PROMPT, priority: int = 0) -> tuple[Endpoint | None, bool]:
@@ -123,3 +128,89 @@ def test_a_policy_that_does_not_look_into_caches_spares_the_full(policy: str) ->
     route, holder = held_by_one(policy)
     holder.state.tell(1, 1, 0.1, NOW)
     assert asked(route)[0] is not holder
+
+
+def test_of_tiers_the_next_one_is_asked_where_all_of_this_one_are_full() -> None:
+    route = route_of(1, 1, policy="prefix")
+    own, hosted = endpoints(route)
+    asked(route)
+    route.sent(asks(PROMPT), own)
+    took_one(own)
+    assert (own, True) == asked(route)
+    own.state.tell(1, 1, 0.1, NOW)
+    assert (hosted, True) == asked(route)
+
+
+def test_where_more_wait_than_run_for_a_kv_cache_without_room_they_wait_for_others_to_end() -> None:
+    route, holder = held_by_one()
+    holder.state.tell(9, 0, 0.1, NOW)  # the most that it ran: now its KV cache has no room for as many
+    for running, waiting, usage, waited_for in ((2, 2, 0.95, True), (2, 3, 0.95, False), (2, 3, 0.5, True)):
+        holder.state.tell(running, waiting, usage, NOW)
+        assert (asked(route)[0] is holder) is waited_for
+    for waiting, waited_for in ((2, True), (3, False)):
+        holder.state.tell(None, waiting, 0.95, NOW)  # with an answer vLLM does not tell how many run
+        assert (asked(route)[0] is holder) is waited_for
+
+
+def test_one_that_tells_only_that_some_wait_is_spared_until_it_tells_how_many_run() -> None:
+    route, holder = held_by_one()
+    took_one(holder)
+    holder.state.tell(None, 1, 0.1, NOW)
+    assert asked(route)[0] is not holder
+    holder.state.tell(1, 1, 0.1, NOW)
+    holder.state.tell(None, 1, 0.1, NOW)
+    assert asked(route)[0] is holder
+
+
+def test_one_that_came_back_with_fewer_places_is_known_by_those_after_a_minute() -> None:
+    route, holder = held_by_one()
+    holder.state.tell(9, 0, 0.1, NOW - PLACES_LAST_S - 1)
+    for reports in range(3):
+        holder.state.tell(1, 1, 0.1, NOW)
+        assert (asked(route)[0] is holder) is (reports < 2)
+
+
+@pytest.mark.parametrize(("seconds_ago", "waited_for"), [(0.1, False), (FAILED_S + 0.1, True)])
+def test_who_has_refused_or_failed_something_is_not_waited_for(seconds_ago: float, waited_for: bool) -> None:
+    route, holder = held_by_one()
+    large = text("a", 400_000)  # to compute it takes longer than a failure weighs
+    route.sent(asks(large), holder)
+    holder.state.failed(NOW - seconds_ago)
+    assert asked(route, large)[0] is holder  # it is the cheapest all the same
+    holder.state.tell(1, 1, 0.1, NOW)
+    assert (asked(route, large)[0] is holder) is waited_for
+
+
+def in_session(name: str) -> RequestFacts:
+    return RequestFacts("/v1/chat/completions", 3000, 32, Session(name))
+
+
+def test_a_conversation_is_waited_for_where_it_lives_and_nowhere_else() -> None:
+    route = route_of(3, policy="session")
+    pool = endpoints(route)
+    facts = in_session("s")
+    home, _ = choose_with_room(route, facts, NOW, random.Random(1))
+    assert home is not None
+    away, idle = [one for one in pool if one is not home]
+    for one in (home, away):
+        took_one(one)
+        one.state.tell(1, 1, 0.1, NOW)
+    assert choose_with_room(route, facts, NOW, random.Random(1)) == (home, True)
+    assert choose_with_room(route, asks(PROMPT), NOW, random.Random(1)) == (idle, True)  # of no conversation
+    for _ in range(3):
+        home.state.tell(1, 1, 0.1, NOW)  # it has no more places
+    Lease(idle.state, asks(text("c", 50_000)), NOW, None, LeaseSeries())  # so that the full one is cheaper
+    assert choose_with_room(route, facts, NOW, random.Random(1)) == (idle, True)
+    told = explain(route, facts, NOW, random.Random(1))
+    assert (told.chosen, told.waits) == (idle, False)
+
+
+def test_the_queue_at_who_holds_a_hot_prompt_is_bounded_by_what_it_costs_elsewhere() -> None:
+    route, holder = held_by_one()
+    sent = 0
+    while asked(route)[0] is holder:
+        holder.state.tell(1, sent, 0.1, NOW)  # one runs, of ever more
+        holder.state.tell(2, sent, 0.1, NOW)
+        Lease(holder.state, asks(PROMPT), NOW, None, LeaseSeries())
+        sent += 1
+    assert 0 < sent < 20
