@@ -26,6 +26,9 @@ class ExplainedFlight(Flight):
     """See the module."""
 
     _decision: Decision | None = None
+    """The last."""
+    _decisions: dict[Endpoint, Decision] | None = None
+    """The last of each endpoint: of two attempts at a time the first may answer."""
 
     def __init__(self, incoming: Incoming, here: Here, explainer: Explainer, prompt: Prompt | None = None) -> None:
         """`explainer` says whether the client may know, and hears of it if anybody wants to."""
@@ -39,7 +42,7 @@ class ExplainedFlight(Flight):
     def send(self, endpoint: Endpoint, now: float) -> None:
         serving, explainer = self._serving, self.explainer
         if serving is not None and explainer is not None:
-            self._decision = explainer.decided(
+            self._decision = decision = explainer.decided(
                 self.request_id.decode(),
                 len(self.attempts) + 1,
                 endpoint,
@@ -49,12 +52,18 @@ class ExplainedFlight(Flight):
                 now,
                 [attempt.upstream.endpoint for attempt in self.attempts],
             )
+            if self._decisions is None:
+                self._decisions = {}
+            self._decisions[endpoint] = decision
         super().send(endpoint, now)
 
     def head_down(self) -> bytes:
         block = super().head_down()
-        if self.tells and self._decision is not None:
-            block += b"x-penstock-routing: %b\r\n" % header(self._decision)
+        decision, attempt = self._decision, self.attempt
+        if attempt is not None and self._decisions is not None:
+            decision = self._decisions.get(attempt.upstream.endpoint, decision)
+        if self.tells and decision is not None:
+            block += b"x-penstock-routing: %b\r\n" % header(decision)
         return block
 
 

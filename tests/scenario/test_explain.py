@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.app import app
 from tests.scenario.gateway import AUTH, Gateway, document, running_gateway
-from tests.scenario.upstream import Answer, running_upstream
+from tests.scenario.upstream import Answer, End, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +91,24 @@ async def test_a_header_tells_whoever_may_ask_of_each_attempt(stream: bool) -> N
                 quiet = await gateway.chat(stream=stream, headers=headers)
                 assert "x-penstock-routing" not in quiet.headers
             assert not any("x-penstock-explain" in dict(request.headers) for request in a.received)
+
+
+async def test_the_header_is_of_the_attempt_that_answers_though_a_hedge_was_decided_after_it() -> None:
+    gate = asyncio.Event()
+    async with running_upstream(stream(before=gate)) as a, running_upstream(stream(before=End.HANG)) as b:
+        config = served_by(a.url, b.url)
+        config["models"]["chat"] |= {
+            "policy": {"name": "round_robin"},
+            "hedging": {"enabled": True, "after_ms": 20},
+        }
+        async with running_gateway(config) as gateway:
+            asking = asyncio.ensure_future(gateway.chat(stream=True, headers=ASKING))
+            await b.request()
+            gate.set()
+            answer = await asking
+    told = json.loads(answer.headers["x-penstock-routing"])
+    assert ("0", "2") == (answer.headers["x-penstock-replica"], answer.headers["x-penstock-attempts"])
+    assert ("0", 1) == (told["replica"], told["attempt"])
 
 
 async def test_without_keys_a_gateway_explains_to_whoever_is_on_its_machine() -> None:
