@@ -76,6 +76,18 @@ def unset_defaults(modules: Iterable[ast.Module]) -> list[str]:
     ]
 
 
+def lists_that_look_lazy(modules: Iterable[ast.Module]) -> list[str]:
+    """Generator expressions that no call takes: the compiler makes the whole list at once, and warns."""
+    return [
+        ast.unparse(value)
+        for tree in modules
+        for node in ast.walk(tree)
+        if not isinstance(node, ast.Call)
+        for value in ast.iter_child_nodes(node)
+        if isinstance(value, ast.GeneratorExp)
+    ]
+
+
 WRONG = """
 class Answer(msgspec.Struct):
     usage: Usage | None = None
@@ -92,12 +104,20 @@ class Source(Protocol): ...
 class Facts:
     source: Source | None = None
     text: str | None = None
+def read():
+    yield from sorted(one for one in some)
+    return (two for two in some)
 """
 
 
 @pytest.mark.parametrize(
     ("look", "found"),
-    [(parsed_structs, ["Answer", "Bare"]), (enums_that_initialise, ["Kind"]), (unset_defaults, ["Facts.source"])],
+    [
+        (parsed_structs, ["Answer", "Bare"]),
+        (enums_that_initialise, ["Kind"]),
+        (unset_defaults, ["Facts.source"]),
+        (lists_that_look_lazy, ["(two for two in some)"]),
+    ],
 )
 def test_the_walk_sees_what_it_looks_for(look: object, found: list[str]) -> None:
     assert callable(look)
@@ -114,6 +134,10 @@ def test_no_enum_with_an_init_is_compiled() -> None:
 
 def test_no_attribute_is_none_by_its_class_and_a_protocol_by_type() -> None:
     assert unset_defaults(trees().values()) == []
+
+
+def test_no_generator_expression_is_kept_for_later() -> None:
+    assert lists_that_look_lazy(trees().values()) == []
 
 
 WARNING = "gateway/flight.py:12: warning: Treating generator comprehension as list\n"

@@ -57,11 +57,9 @@ class Spending:
         """By key, tenant and period, in US dollars; to be read one by one, for there may be 10,000 keys."""
         if not self._ends_s - 86_400.0 <= now_s < self._ends_s:
             self._turn(now_s)
-        return (
-            ((*key, period), usd)
-            for key, spent in list(self._by_key.items())
-            for period, usd in ((DAY, spent.day_usd), (MONTH, spent.month_usd))
-        )
+        for key, spent in list(self._by_key.items()):
+            yield (*key, DAY), spent.day_usd
+            yield (*key, MONTH), spent.month_usd
 
     def _turn(self, now_s: float) -> None:
         """Another day, perhaps of another month: nothing is spent of it."""
