@@ -23,19 +23,39 @@ _OTHER_WRITERS: Final = (("<>&", "\\u%04x"), ("<>&'+`", "\\u%04X"))
 """What else than JSON asks for Go, and .NET, write as an escape, and how. A key in base64 has a plus."""
 
 
-_NAMES_ONE: Final = re.compile(r"auth|key|token|secret|cookie|pass|cred", re.IGNORECASE).search
+_NAMES_ONE: Final = re.compile(r"auth|key|token|secret|cookie|pass|cred|signature|jwt", re.IGNORECASE).search
+_NAMES_NONE: Final = frozenset(
+    {
+        "accept",
+        "accept-language",
+        "anthropic-beta",
+        "anthropic-version",
+        "http-referer",
+        "openai-beta",
+        "referer",
+        "x-title",
+    }
+)
+"""What providers tell everybody to send: a date, a site, the name of a beta."""
+_LONGEST_WORD: Final = 24
+"""Letters: more are no word."""
+_cut: Final = re.compile(r"[\s;,]+").split
 
 
 def credentials_in(name: str, value: str) -> tuple[str, ...]:
     """What of a header that an operator has engines sent must not be told: of one that is named so the value and each
-    of its words (`Bearer sk-...` is repeated without its scheme), of any other the value, unless it is of words alone.
+    of its words (`Bearer sk-...` is repeated without its scheme, a cookie without its name), of any other the value,
+    unless it is of words alone or what everybody sends.
 
     `x-team: platform` is no secret, and would blot the word out of every answer.
     """
     words = value.split()
     if _NAMES_ONE(name):
-        return (value, *words)
-    return () if all(word.isalpha() for word in words) else (value,)
+        parts = _cut(value)
+        return (value, *words, *parts, *[part.partition("=")[2] for part in parts])
+    if name.lower() in _NAMES_NONE or all(word.isalpha() and len(word) <= _LONGEST_WORD for word in words):
+        return ()
+    return (value,)
 
 
 class Secrets:

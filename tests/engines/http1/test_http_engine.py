@@ -102,6 +102,15 @@ async def test_secrets_are_what_must_be_hidden_and_short_words_are_not() -> None
         ("x-team", "platform", []),
         ("x-title", "Our  Application", []),
         ("x-org", "org-12345", ["org-12345"]),
+        ("x-door", "opensesame" * 3, ["opensesame" * 3]),
+        ("HTTP-Referer", "https://example.com", []),
+        ("anthropic-version", "2023-06-01", []),
+        ("anthropic-beta", "context-1m-2025-08-07", []),
+        (
+            "cookie",
+            "session=abcdefgh; path=/",
+            ["session=abcdefgh; path=/", "session=abcdefgh;", "session=abcdefgh", "abcdefgh"],
+        ),
     ],
 )
 async def test_a_header_that_is_configured_is_hidden_unless_it_is_words_and_without_its_scheme(
