@@ -51,7 +51,13 @@ class Child:
             )
         finally:
             os.close(output)
-        return cls(process)
+        try:
+            return cls(process)
+        except BaseException:  # neither a descriptor nor a thread: nobody would ever hear of it, nor stop it
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
 
     @property
     def pid(self) -> int:

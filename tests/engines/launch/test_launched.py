@@ -132,6 +132,30 @@ async def test_where_no_descriptor_tells_of_a_childs_end_a_thread_does(
     assert bench.seen()[-1] == ("fake-0", LaunchState.STOPPED)
 
 
+async def test_a_child_whose_end_nobody_could_hear_of_is_not_left_running(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+
+    def no_thread(_: threading.Thread) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    def no_descriptor(pid: int) -> int:
+        pids.append(pid)
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", no_descriptor)
+    launcher = bench.launcher()
+    await launcher.scale_to(1)
+    _, reason = await bench.until(LaunchState.BACKOFF)
+    assert reason == "fake-0 could not be started: can't start new thread"
+    (pid,) = pids
+    assert not alive(pid)
+    await bench.until(LaunchState.READY)
+
+
 async def test_a_log_that_cannot_be_trimmed_does_not_end_the_replica(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
