@@ -113,10 +113,8 @@ class ReportedLoad:
     @property
     def has_no_places(self) -> bool:
         """Whether those that wait there wait for others to end, as far as it told, and not for prompts: for places, or
-        for so many blocks of the KV cache that more wait than run. Also where it never told how many run."""
-        if self._most_told >= PLACES_TOLD or self._lacks_blocks:
-            return True
-        return not self._most_running and bool(self._waiting)
+        for so many blocks of the KV cache that more wait than run."""
+        return self._most_told >= PLACES_TOLD or self._lacks_blocks
 
     def _count_places(self, running: int, waiting: int, now: float) -> None:
         if running > self._most_running or now - self._most_s > PLACES_LAST_S:

@@ -152,14 +152,11 @@ def test_where_more_wait_than_run_for_a_kv_cache_without_room_they_wait_for_othe
         assert (asked(route)[0] is holder) is waited_for
 
 
-def test_one_that_tells_only_that_some_wait_is_spared_until_it_tells_how_many_run() -> None:
+def test_one_that_has_not_told_yet_how_many_run_is_waited_for_unless_its_kv_cache_has_no_room() -> None:
     route, holder = held_by_one()
-    took_one(holder)
-    holder.state.tell(None, 1, 0.1, NOW)
-    assert asked(route)[0] is not holder
-    holder.state.tell(1, 1, 0.1, NOW)
-    holder.state.tell(None, 1, 0.1, NOW)
-    assert asked(route)[0] is holder
+    for usage, waited_for in ((0.1, True), (0.95, False)):
+        holder.state.tell(None, 1, usage, NOW)
+        assert (asked(route)[0] is holder) is waited_for
 
 
 def test_one_that_came_back_with_fewer_places_is_known_by_those_after_a_minute() -> None:
