@@ -65,6 +65,10 @@ class Pace:
         return full_s * (0.5 + rng.random() / 2)
 
 
+async def _at_once() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What all replicas of one launched engine share."""
@@ -85,6 +89,9 @@ class Recipe:
     pace: Pace = Pace()
     explain: Callable[[str], str] = lambda _tail: ""
     """One sentence for a failure it recognises in the log's last lines, else empty."""
+    turn: Callable[[], Awaitable[None]] = _at_once
+    """Waited for before each part of a start that takes a good part of a millisecond: replicas that are to start
+    together would otherwise hold the loop for all of their starts."""
 
 
 class LaunchedReplica:
@@ -188,6 +195,7 @@ class LaunchedReplica:
     async def _start(self) -> Child | str:
         """The running child, or why there is none (no descriptors, no memory, an unwritable log directory)."""
         try:
+            await self._recipe.turn()
             if self.port == 0 or not _bindable(self.port):
                 self._give_back()
                 self._reserved, self.port = _reserve(self._taken_ports())
@@ -195,6 +203,14 @@ class LaunchedReplica:
             command = self._recipe.command(self.port)
             output = await self._on_disk(self._log.begin, late=os.close)
             if output is None:
+                return f"{self.id} was stopped"
+            try:
+                await self._recipe.turn()
+            except BaseException:
+                os.close(output)
+                raise
+            if self._stopping.is_set():
+                os.close(output)
                 return f"{self.id} was stopped"
             child = await Child.start(command, self._recipe.env, output)
             self._starts += 1

@@ -130,6 +130,7 @@ class Launches:
             rng=random.Random(),  # noqa: S311 - spreads restarts
             pace=replace(plan.pace, max_poll_s=SCALED_POLL_S) if scaled else plan.pace,
             explain=plan.explain,
+            turn=own_turn,
         )
 
     async def _probe(self, url: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -35,6 +35,10 @@ async def ask(url: str, path: str = "/health") -> bytes:
 async def healthy(url: str) -> bool:
     await ask(url)
     return True
+
+
+async def at_once() -> None:
+    """A turn that nobody waits for."""
 
 
 def alive(pid: int) -> bool:
@@ -85,6 +89,7 @@ class Workbench:
         command: Callable[[int], Sequence[str]] | None = None,
         explain: Callable[[str], str] = lambda tail: "",
         env: Mapping[str, str] = MappingProxyType({}),
+        turn: Callable[[], Awaitable[None]] = at_once,
     ) -> Recipe:
         return Recipe(
             command=command or self.fake(behaviour),
@@ -95,6 +100,7 @@ class Workbench:
             rng=Random(1),
             pace=pace,
             explain=explain,
+            turn=turn,
         )
 
     def launcher(self, behaviour: str = "serves", **changes: Any) -> Launcher:

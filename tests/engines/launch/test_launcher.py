@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
+from engines.launch import launched
 from engines.launch.launched import LaunchState
 from tests.engines.launch.conftest import Workbench
 
@@ -49,3 +55,72 @@ async def test_failed_starts_are_counted_until_one_succeeds(bench: Workbench) ->
         assert launched.failures >= count
     await bench.until(LaunchState.STARTING)
     assert launched.again_s > 0.0
+
+
+class Turns:
+    """Turns that the test gives away one by one, and what is done in them."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+        self.done: list[str] = []
+
+    async def turn(self) -> None:
+        mine = asyncio.get_running_loop().create_future()
+        self.asked.put_nowait(mine)
+        await mine
+
+    async def give(self) -> None:
+        """Give one, and see what comes of it at once."""
+        async with asyncio.timeout(60):
+            mine = await self.asked.get()
+        if not mine.done():  # else who asked for it was cancelled
+            mine.set_result(None)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_replicas_that_are_to_start_together_choose_a_port_and_are_started_one_to_a_turn(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, serves, popen = Turns(), bench.fake("serves"), launched.Child.start
+
+    def command(port: int) -> Sequence[str]:
+        turns.done.append("chosen")
+        return serves(port)
+
+    async def start(*args: Any) -> launched.Child:
+        turns.done.append("started")
+        return await popen(*args)
+
+    monkeypatch.setattr(launched.Child, "start", start)
+    launcher = bench.launcher(command=command, turn=turns.turn)
+    launcher.add(3)
+    for given in range(6):
+        assert len(turns.done) == given
+        await turns.give()
+    assert sorted(turns.done) == ["chosen"] * 3 + ["started"] * 3
+    for _ in range(3):
+        await bench.until(LaunchState.READY)
+
+
+async def test_one_that_is_cancelled_or_stopped_before_its_turn_comes_is_not_started_and_leaves_no_descriptor(
+    bench: Workbench,
+) -> None:
+    turns, begun = Turns(), set(os.listdir("/proc/self/fd"))
+    launcher = bench.launcher(turn=turns.turn)
+    launcher.add(2)
+    for _ in range(2):
+        await turns.give()  # a port
+    async with asyncio.timeout(60):
+        while turns.asked.qsize() < 2:  # both have a log, and wait to be started
+            await asyncio.sleep(0.001)
+    bench.tasks[0].cancel()
+    stopping = asyncio.ensure_future(launcher.stop())
+    await asyncio.sleep(0)
+    while not turns.asked.empty():
+        await turns.give()
+    await asyncio.wait_for(stopping, 60)
+    assert set(bench.seen()) == {
+        (f"fake-{number}", state) for number in range(2) for state in (LaunchState.STARTING, LaunchState.STOPPED)
+    }
+    assert set(os.listdir("/proc/self/fd")) <= begun
