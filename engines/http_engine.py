@@ -7,7 +7,6 @@ nothing.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,6 +24,7 @@ from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
 from engines.providers.sigv4 import Signing, signer
 from engines.providers.tokens import TokenSource
+from engines.turns import own_turn
 from engines.version import version_in
 from engines.wire import DIALECTS, Dialect
 from engines.wire.codec import Egress
@@ -308,8 +308,9 @@ class HttpEngine(Engine):
         if status != 200:
             return None
         reader = MetricsReader(body)
+        await own_turn()  # streams may share this loop, and other replicas may have answered in this very turn
         for _ in reader.steps():
-            await asyncio.sleep(0)  # streams may share this loop
+            await own_turn()
         return reader.load
 
     async def version(self, replica_id: str) -> str:

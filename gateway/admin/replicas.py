@@ -11,8 +11,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from engines.turns import own_turn
 from gateway.errors import Failure
-from gateway.fleet.steps import own_turn
 
 LIST: Final = "/admin/v1/replicas"
 _encode: Final = msgspec.json.Encoder().encode

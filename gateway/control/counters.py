@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 import structlog
 
+from engines.turns import own_turn
 from gateway.control.budgets import Budgets
 from gateway.control.links import Links
-from gateway.fleet.steps import in_slices, made_in_slices, own_turn
+from gateway.fleet.steps import in_slices, made_in_slices
 from gateway.telemetry.exposition import render_lines
 from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot, emptying
 from gateway.workers.exchange.messages import AskCounters, Counters, SeriesCounted

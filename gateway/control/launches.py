@@ -22,8 +22,8 @@ from engines.launch.launcher import Launcher
 from engines.model import Deadlines
 from engines.pool import Pool
 from engines.port import Replica, Spawn
+from engines.turns import own_turn
 from gateway.fleet.arms import targets_of
-from gateway.fleet.steps import own_turn
 from gateway.settings import Settings
 
 SCALED_POLL_S = 0.25

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engines.turns import own_turn
 from gateway.accounts.keys import gathering_keys, keyring_of, keys_of, making_keyring
 from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
@@ -42,7 +43,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.asking import explained
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
-from gateway.fleet.steps import made_in_slices, own_turn
+from gateway.fleet.steps import made_in_slices
 from gateway.identity import Keyring
 from gateway.links.link import Link
 from gateway.peers.joined import Peering

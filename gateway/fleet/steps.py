@@ -11,13 +11,11 @@ through while they are few, and what a large change leaves is set aside for good
 
 from __future__ import annotations
 
-import asyncio
 import gc
-from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Final, TypeVar
-from weakref import WeakKeyDictionary
 
+from engines.turns import own_turn, this_turn
 from gateway import clock
 
 T = TypeVar("T")
@@ -31,64 +29,9 @@ _LARGE: Final = 8
 _FREED_AT_ONCE: Final = 256
 
 
-class _Line:
-    """Who waits for a turn of one loop."""
-
-    __slots__ = ("_loop", "_taken", "_waiting")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._taken = False
-        """Whether this turn, or the next that was given away, is somebody's."""
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    def join(self) -> asyncio.Future[None] | None:
-        """What to wait for; None: this turn is the caller's."""
-        if self._taken:
-            waiting = self._loop.create_future()
-            self._waiting.append(waiting)
-            return waiting
-        self._taken = True
-        self._loop.call_soon(self._give)
-        return None
-
-    def _give(self) -> None:
-        """Give the next turn to whoever has waited for longest."""
-        while self._waiting:
-            first = self._waiting.popleft()
-            if not first.done():  # who was cancelled needs none
-                first.set_result(None)
-                self._loop.call_soon(self._give)  # behind who was given it, in the same turn
-                return
-        self._taken = False
-
-
-_lines: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Line]] = WeakKeyDictionary()
-
-
-async def own_turn() -> None:
-    """Return in another turn of the loop, in which nobody else returns from here; those who wait come in their order.
-
-    Each piece of work that nobody waits for at once, and that takes a good part of a millisecond, is done behind it.
-    """
-    await asyncio.sleep(0)
-    await _this_turn()
-
-
-async def _this_turn() -> None:
-    """Return at once where this turn is nobody's."""
-    loop = asyncio.get_running_loop()
-    line = _lines.get(loop)
-    if line is None:
-        line = _lines[loop] = _Line(loop)
-    waiting = line.join()
-    if waiting is not None:
-        await waiting
-
-
 async def in_slices(steps: Iterator[None], slice_s: float = SLICE_S) -> None:
     """Run all steps, each `slice_s` seconds of them in a turn of their own. Raises what a step raises."""
-    await _this_turn()
+    await this_turn()
     for _ in slices(steps, slice_s):
         await own_turn()
 

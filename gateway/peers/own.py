@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
+from engines.turns import own_turn
 from gateway import clock
 from gateway.control.asking.loads import Figures
 from gateway.control.links import Links
 from gateway.control.scaling.demand import ask_whole_demand, known_mean
-from gateway.fleet.steps import own_turn
 from gateway.peers.answer import EngineLoad, LoadAnswer, ModelLoad
 from gateway.settings import Settings
 from gateway.workers.exchange.demand import AskDemand, Demand, EngineDemand, ModelDemand

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from engines.turns import own_turn
 from gateway.control.asking.targets import Said
-from gateway.fleet.steps import own_turn
 from routing.replicas.replica import ReplicaKey
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import Any, Final
 import structlog
 
 from engines.kinds.autoscaling import DAYS, AutoscaleSection, minute_of, zone_of
+from engines.turns import own_turn
 from gateway import clock
 from gateway.control.scaling.actuator import Actuator, Standing
 from gateway.control.scaling.decisions import Decided, ScalingLog
 from gateway.control.scaling.demand import EngineTraffic
 from gateway.control.scaling.pooling import groups_of
-from gateway.fleet.steps import own_turn
 from gateway.settings import Settings
 from gateway.workers.exchange.demand import EngineDemand, EngineStart
 from routing.autoscale.autoscaler import Autoscaler

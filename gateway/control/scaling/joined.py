@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engines.turns import own_turn
 from gateway.control.scaling.advised import AdvisedScaling
 from gateway.control.scaling.autoscale import EVERY_S as AUTOSCALE_EVERY_S
 from gateway.control.scaling.autoscale import Autoscaling
@@ -19,7 +20,6 @@ from gateway.control.scaling.fixed import FixedScaling
 from gateway.control.scaling.launched import LaunchScaling
 from gateway.control.scaling.sleeping import EVERY_S as SLEEP_EVERY_S
 from gateway.control.scaling.sleeping import SleepScaling
-from gateway.fleet.steps import own_turn
 from gateway.telemetry.metrics.families.replicas import REPLICAS_WANTED
 from gateway.telemetry.metrics.families.scaling import REPLICA_SLEEPS
 from gateway.workers.exchange.demand import EngineStarts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.fleet.steps import own_turn
+from engines.turns import own_turn
 from gateway.telemetry.metrics import Metrics, Series
 from gateway.workers.exchange.messages import Counters, SeriesCounted, ToPlane
 

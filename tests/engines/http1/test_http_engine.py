@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from engines.errors import ConnectFailed, EngineError, OutOfSockets
 from engines.http_engine import ALWAYS, HttpEngine, HttpSettings
 from engines.loads import EngineLoad
+from engines.loads.metrics import MetricsReader
 from engines.model import Operation
 from engines.pools import Pools
 from engines.port import Outgoing, Replica
@@ -200,6 +203,31 @@ async def test_the_load_is_read_from_a_200_and_no_other(status: int) -> None:
         peer.send(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(page), page))
         await until(lambda: bool(found))
         assert found == [EngineLoad(waiting=3) if status == 200 else None]
+        await engine.close()
+
+
+async def test_loads_that_come_together_are_read_one_to_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, read, steps = 0, list[int](), MetricsReader.steps
+
+    def noting(reader: MetricsReader) -> Iterator[None]:
+        read.append(turn)
+        return steps(reader)
+
+    monkeypatch.setattr(MetricsReader, "steps", noting)
+    async with upstream() as up:
+        engine = engine_at(up, load_path="/metrics")
+        asked = [asyncio.ensure_future(engine.load("a")) for _ in range(5)]
+        peers = [await up.peer() for _ in asked]
+        page = b'vllm:num_requests_waiting{engine="0"} 3.0\n'
+        for peer in peers:
+            await peer.request(len(b"GET /metrics HTTP/1.1\r\n"))
+        for peer in peers:
+            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(page), page))
+        while not all(one.done() for one in asked):
+            await asyncio.sleep(0)
+            turn += 1
+        assert [await one for one in asked] == [EngineLoad(waiting=3)] * 5
+        assert len(set(read)) == 5
         await engine.close()
 
 

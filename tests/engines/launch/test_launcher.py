@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engines.launch import launched
+from engines.launch.child import Child
 from engines.launch.launched import LaunchState
 from tests.engines.launch.conftest import Workbench
 
@@ -57,6 +57,10 @@ async def test_failed_starts_are_counted_until_one_succeeds(bench: Workbench) ->
     assert launched.again_s > 0.0
 
 
+def descriptors() -> set[str]:
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
+
+
 class Turns:
     """Turns that the test gives away one by one, and what is done in them."""
 
@@ -82,17 +86,17 @@ class Turns:
 async def test_replicas_that_are_to_start_together_choose_a_port_and_are_started_one_to_a_turn(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns, serves, popen = Turns(), bench.fake("serves"), launched.Child.start
+    turns, serves, popen = Turns(), bench.fake("serves"), Child.start
 
     def command(port: int) -> Sequence[str]:
         turns.done.append("chosen")
         return serves(port)
 
-    async def start(*args: Any) -> launched.Child:
+    async def start(*args: Any) -> Child:
         turns.done.append("started")
         return await popen(*args)
 
-    monkeypatch.setattr(launched.Child, "start", start)
+    monkeypatch.setattr(Child, "start", start)
     launcher = bench.launcher(command=command, turn=turns.turn)
     launcher.add(3)
     for given in range(6):
@@ -106,7 +110,7 @@ async def test_replicas_that_are_to_start_together_choose_a_port_and_are_started
 async def test_one_that_is_cancelled_or_stopped_before_its_turn_comes_is_not_started_and_leaves_no_descriptor(
     bench: Workbench,
 ) -> None:
-    turns, begun = Turns(), set(os.listdir("/proc/self/fd"))
+    turns, begun = Turns(), descriptors()
     launcher = bench.launcher(turn=turns.turn)
     launcher.add(2)
     for _ in range(2):
@@ -123,4 +127,4 @@ async def test_one_that_is_cancelled_or_stopped_before_its_turn_comes_is_not_sta
     assert set(bench.seen()) == {
         (f"fake-{number}", state) for number in range(2) for state in (LaunchState.STARTING, LaunchState.STOPPED)
     }
-    assert set(os.listdir("/proc/self/fd")) <= begun
+    assert descriptors() <= begun

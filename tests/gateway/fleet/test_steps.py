@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.fleet.steps import at_once, in_slices, own_turn, slices
+from engines.turns import own_turn
+from gateway.fleet.steps import at_once, in_slices, slices
 from gateway.serve import settle_memory
 
 pytestmark = pytest.mark.anyio
