@@ -138,34 +138,48 @@ class Autoscaling:
         """The loop's step."""
         if not self._scaled:
             return
-        told = await self._ask(list(self._scaled))
+        asked = list(self._scaled)
+        told = await self._ask(asked)
         demands = {worker: {each.engine: each for each in every or ()} for worker, every in told.items()}
-        now = self._monotonic()
-        looks: dict[str, Signals] = {}
-        for at, (name, one) in enumerate(list(self._scaled.items()), 1):
-            if at % AT_ONCE == 0:
+        rest = dict.fromkeys(asked)
+        in_turn = 0
+        while rest:
+            if in_turn >= AT_ONCE:
                 await own_turn()
-            if self._scaled.get(name) is not one:
-                continue  # there are other settings by now
-            try:
-                looks[name] = self._look_at(name, one, told, demands, now)
-            except Exception as error:  # one engine's figures are no reason to scale no other
-                log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
-        for at, group in enumerate(dict.fromkeys([self._group_of.get(name, (name,)) for name in looks]), 1):
-            if at % AT_ONCE == 0:
-                await own_turn()
-            part = 1.0
-            here = [name for name in group if name in looks and name in self._scaled]
-            every = [looks[name] for name in here]
-            for name in self._cheapest_first(here, now):
-                try:
-                    part = self._decide(name, every, looks[name], part, now)
-                except Exception as error:
-                    log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+                in_turn = 0
+            # What is seen of a group is decided on in the same turn: in another its engines may have been woken, or
+            # there may be other settings.
+            first = next(iter(rest))
+            group = [name for name in self._group_of.get(first, (first,)) if name in rest]
+            for name in group:
+                del rest[name]
+            in_turn += len(group)
+            self._look_at_group([name for name in group if name in self._scaled], told, demands)
         names = list(self._scaled)
         for start in range(0, len(names), AT_ONCE):
             await own_turn()
-            self._tell_starts(now, names[start : start + AT_ONCE])
+            self._tell_starts(self._monotonic(), names[start : start + AT_ONCE])
+
+    def _look_at_group(
+        self,
+        group: Sequence[str],
+        told: Mapping[str, Sequence[EngineDemand] | None],
+        demands: Mapping[str, Mapping[str, EngineDemand]],
+    ) -> None:
+        """Look at engines that may do each other's work, and decide on them."""
+        now, part = self._monotonic(), 1.0
+        looks: dict[str, Signals] = {}
+        for name in group:
+            try:
+                looks[name] = self._look_at(name, self._scaled[name], told, demands, now)
+            except Exception as error:  # one engine's figures are no reason to scale no other
+                log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+        every = list(looks.values())
+        for name in self._cheapest_first(list(looks), now):
+            try:
+                part = self._decide(name, every, looks[name], part, now)
+            except Exception as error:
+                log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
 
     def _decide(self, name: str, every: Sequence[Signals], own: Signals, part: float, now: float) -> float:
         """Decide on that part of the traffic of `every` engine of a group; returns what is left to those after it."""
