@@ -280,6 +280,8 @@ class Flight(Owner, Opening, Work):
         try:
             if self.placing is not None:
                 self.placing.withdraw()
+            for attempt in self.attempts:
+                attempt.stop()  # of one that a mistake overtook, on its way still
             headers = self.head_down()
             if TABLE[failure.kind].retried_here and (len(self.attempts) > 1 or failure.charged):
                 headers += TRIED_ENOUGH

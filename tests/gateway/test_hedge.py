@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 
 from engines.errors import ConnectFailed, ConnectionLost, EngineError
 from engines.model import Operation
+from engines.operations import OPERATION_KEYS
 from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table, Tables
 from routing.failing.hedging import HedgingSettings
@@ -186,6 +187,21 @@ def test_a_hedge_that_cannot_be_written_for_its_engine_is_none_and_the_first_may
     call.done(chunk(), FINISH, DONE)
     assert (client.status, bench.ledger.hedges, bench.ledger.records[0].attempts) == (200, [], 1)
     assert (bench.outstanding(), bench.loop.waiting) == ({}, [])
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_mistake_with_a_hedge_frees_the_first_engine_too(now: StepClock, sent: bool) -> None:
+    bench = bench_of(now)
+    _, client = bench.begin()
+    if sent:
+        bench.engines[0].mistakes = [KeyError("odd")]
+    else:
+        (pool,) = bench.route.speakers[OPERATION_KEYS[Operation.CHAT]].pools
+        bench.serving.upstreams[pool[1]].translated = 5  # type: ignore[assignment]
+    bench.loop.fire()
+    (call,) = bench.calls
+    assert (client.status, client.error["code"], call.aborted) == (500, "internal_error", True)
+    assert (len(bench.ledger.settled), bench.outstanding(), bench.loop.waiting) == (1, {}, [])
 
 
 def test_a_client_that_leaves_frees_both_engines(now: StepClock) -> None:
