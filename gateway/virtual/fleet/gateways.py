@@ -132,7 +132,7 @@ class ModelledGateway:
             self.balancer.watcher.first_token(sent.call, sent.replica, now)
 
     def told(self, replica: int, scrape: Scrape, now: float) -> None:
-        """An answer begins with what its engine has to do, as vLLM's load header says it."""
+        """An answer begins with what its engine has to do: more, and more often, than vLLM's load header says."""
         self.pool[replica].state.tell(scrape.running, scrape.waiting, scrape.kv_usage_ratio, now)
 
     def ended(self, sent: Sent, cached_tokens: int, now: float) -> None:
