@@ -196,7 +196,7 @@ class LaunchedReplica:
         """The running child, or why there is none (no descriptors, no memory, an unwritable log directory)."""
         try:
             await self._recipe.turn()
-            if self.port == 0 or not _bindable(self.port):
+            if self._reserved is None or not _bindable(self.port):
                 self._give_back()
                 self._reserved, self.port = _reserve(self._taken_ports())
             self._become(LaunchState.STARTING)

@@ -236,32 +236,6 @@ async def test_earlier_failures_are_forgotten_after_a_stable_time(
     assert seen == expected
 
 
-async def test_a_taken_port_is_given_up_for_another(bench: Workbench) -> None:
-    launcher = bench.launcher(pace=replace(QUICK, first_backoff_s=0.2, max_backoff_s=0.2))
-    await launcher.scale_to(1)
-    first, _ = await bench.until(LaunchState.READY)
-    await ask(first.url, "/die")
-    await bench.until(LaunchState.BACKOFF)
-    squatter = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", int(first.url.rpartition(":")[2]))
-    async with squatter:
-        again, _ = await bench.until(LaunchState.READY)
-    assert again.id == first.id
-    assert again.url != first.url
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port cannot be both kept and given away")
-async def test_the_port_of_a_server_that_has_not_bound_it_yet_is_nobody_elses(bench: Workbench) -> None:
-    launcher = bench.launcher("deaf")
-    await launcher.scale_to(1)
-    starting, _ = await bench.until(LaunchState.STARTING)
-    where = "127.0.0.1", int(starting.url.rpartition(":")[2])
-    with socket.socket() as other, pytest.raises(OSError, match="in use"):
-        other.bind(where)
-    await launcher.scale_to(0)
-    with socket.socket() as other:
-        other.bind(where)
-
-
 async def test_stop_kills_the_whole_group_of_a_child_that_leaves_a_stubborn_worker(bench: Workbench) -> None:
     launcher = bench.launcher("family")
     await launcher.scale_to(1)
