@@ -23,7 +23,7 @@ def watch_predictions(metrics: Metrics, table: Callable[[], ReplicaTable], compl
     caches and have missed nothing."""
 
     def of(figure: Callable[[PrefixTally], float | None]) -> Iterator[tuple[ReplicaKey, float]]:
-        for state in table().slotted.values():
+        for state in list(table().slotted.values()):  # replicas come and go while it is read
             value = figure(state.tally) if state.tally.predicted else None
             if value is not None:
                 yield state.key, value
