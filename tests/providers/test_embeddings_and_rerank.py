@@ -152,20 +152,20 @@ async def test_rerank_is_jinas_of_every_provider_that_has_it(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "code", "says"),
     [
-        (b"{}", "cannot be read"),
-        (b'{"embeddings": []}', "0 vectors for 1 texts"),
-        (b'{"embeddings": [{"values": ["x"]}]}', "cannot be read"),
-        (b"\xff", "cannot be read"),
+        (b"{}", "engine_bad_answer", "cannot be read"),
+        (b'{"embeddings": []}', "engine_bad_answer", "0 vectors for 1 texts"),
+        (b'{"embeddings": [{"values": ["x"]}]}', "engine_bad_answer", "cannot be read"),
+        (b"\xff", "engine_error", "no JSON"),
     ],
 )
-async def test_an_answer_that_is_none_is_an_error_of_the_engine(body: bytes, says: str) -> None:
+async def test_an_answer_that_is_none_is_an_error_of_the_engine(body: bytes, code: str, says: str) -> None:
     async with running_upstream(Answer([body])) as upstream:
         settings = one_model({"kind": "gemini", "base_url": upstream.url, "api_key": "k"})
         async with running_gateway(settings) as gateway:
             answer = await embed(gateway)
-            assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])
+            assert (502, code) == (answer.status_code, answer.json()["error"]["code"])
             assert says in answer.json()["error"]["message"]
 
 
