@@ -45,6 +45,8 @@ GC_THRESHOLD = 50_000
 """Rows are many tuples and no cycles."""
 ORPHAN_S = 40.0
 """Longer than a worker drains whose parent is gone."""
+NICE = 5
+"""What waits for a record waits for a report; what waits for a worker is a request."""
 
 log = structlog.get_logger()
 
@@ -141,8 +143,16 @@ async def write(listen_fd: int) -> None:
     await supervisor.close()
 
 
+def give_way() -> None:
+    """Leave the cores to the workers, where they are all busy: the writer takes none from them as it wakes."""
+    os.nice(NICE)
+    if hasattr(os, "SCHED_BATCH"):  # Linux, sched(7)
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def main() -> None:
     os.umask(0o027)  # records are nobody else's to read
+    give_way()
     logs.start()
     gc.set_threshold(GC_THRESHOLD)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

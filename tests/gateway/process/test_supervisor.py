@@ -91,7 +91,7 @@ def test_what_paced_work_raises_is_logged_by_its_first_error_and_whole_with_its_
     (line,) = logged
     assert (line["event"], line["loop"], line["error"]) == ("loop_failed", "health", "OSError: no route")
     assert [str(error) for error in line["exc_info"].exceptions] == ["no route", "no route"]
-    assert line["exc_info"].exceptions[0].__traceback__.tb_frame.f_code.co_name == "one"
+    assert line["exc_info"].exceptions[0].__traceback__.tb_frame.f_code.co_name == "probe"
 
 
 @pytest.mark.usefixtures("logged")

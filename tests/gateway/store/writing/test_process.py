@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from gateway.process.supervisor import Supervisor
+from gateway.store.__main__ import NICE
 from gateway.store.messages import Start
 from gateway.store.writing.process import StoreProcess
+from tests.gateway.children import pids
 
 pytestmark = pytest.mark.anyio
 
@@ -49,5 +52,16 @@ async def test_records_are_for_nobody_else_to_read(tmp_path: Path, supervisor: S
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in data_dir.glob("records.db*")}
         assert "records.db" in modes
         assert not any(mode & 0o007 for mode in modes.values()), modes
+    finally:
+        await store.stop()
+
+
+async def test_a_writer_takes_no_core_from_the_workers_as_it_wakes(tmp_path: Path, supervisor: Supervisor) -> None:
+    store = StoreProcess(Start("", str(tmp_path / "data"), 0, "info", "json"), supervisor)
+    try:
+        await store.start()
+        (writer,) = pids("gateway.store")
+        assert os.SCHED_BATCH == os.sched_getscheduler(writer)
+        assert min(19, os.nice(0) + NICE) == os.getpriority(os.PRIO_PROCESS, writer)
     finally:
         await store.stop()
