@@ -147,7 +147,8 @@ def give_way() -> None:
     """Leave the cores to the workers, where they are all busy: the writer takes none from them as it wakes."""
     os.nice(NICE)
     if hasattr(os, "SCHED_BATCH"):  # Linux, sched(7)
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        with contextlib.suppress(OSError):  # a sandbox may allow no such call: records are written all the same
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def main() -> None:

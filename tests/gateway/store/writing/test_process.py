@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.process.supervisor import Supervisor
-from gateway.store.__main__ import NICE
+from gateway.store.__main__ import NICE, give_way
 from gateway.store.messages import Start
 from gateway.store.writing.process import StoreProcess
 from tests.gateway.children import pids
@@ -65,3 +65,18 @@ async def test_a_writer_takes_no_core_from_the_workers_as_it_wakes(tmp_path: Pat
         assert min(19, os.nice(0) + NICE) == os.getpriority(os.PRIO_PROCESS, writer)
     finally:
         await store.stop()
+
+
+def test_where_no_process_may_choose_how_it_is_scheduled_records_are_written_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+
+    def refuse(*_: object) -> None:
+        given.append(-1)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "nice", given.append)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    give_way()
+    assert [NICE, -1] == given
