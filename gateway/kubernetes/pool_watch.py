@@ -97,7 +97,7 @@ class PoolWatch:
                     f"/api/v1/namespaces/{self._namespace}/pods",
                     self._selector,
                     ServingPod,
-                    changed=lambda name, now: self._tell(self._replicas.changed(name, now)),
+                    changed=self._seen,
                     gone=lambda name: self._tell(self._replicas.gone(name)),
                     named=self._named,
                     rng=self._rng,
@@ -110,6 +110,12 @@ class PoolWatch:
             else:
                 self._pods = None
                 await self._other.wait()
+
+    def _seen(self, name: str, now: ServingPod) -> None:
+        # A watch that is given up may still read what had come. It knows that name, so the next one's first list tells
+        # it or ends it; taken in now, it would outlive what was forgotten with the pool.
+        if not self._other.is_set():
+            self._tell(self._replicas.changed(name, now))
 
     def _changed(self, name: str, pool: InferencePool) -> None:
         if name != self._pool_name or pool.spec is None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
 
 from gateway.control.membership import MemberDifference
-from gateway.kubernetes.api import Api, ApiPlace
+from gateway.kubernetes.api import Api, ApiError, ApiPlace
 from gateway.kubernetes.pool_watch import PoolWatch
 from tests.gateway.kubernetes.spawning import spawn
 from tests.kubernetes.cluster import PODS, Cluster, running_cluster, until
@@ -52,10 +53,10 @@ class Told:
 
 @asynccontextmanager
 async def following(
-    cluster: Cluster, port: int | None = None, *, one_port: bool = False
+    server: Cluster | Api, port: int | None = None, *, one_port: bool = False
 ) -> AsyncIterator[tuple[Told, PoolWatch]]:
     told, over = Told(), asyncio.Event()
-    api = Api(ApiPlace(cluster.url), spawn)
+    api = Api(ApiPlace(server.url), spawn) if isinstance(server, Cluster) else server
 
     async def at_once(seconds: float, over: asyncio.Event) -> None:
         await asyncio.sleep(0.005)
@@ -150,6 +151,52 @@ async def test_a_pool_that_comes_again_serves_no_pod_before_it_is_listed(lines: 
             assert told.urls == {}
             cluster.api.forbidden.clear()
             await until(lambda: told.urls, {"y": "http://10.0.0.2:8000"})
+
+
+class Read:
+    """An API server whose events are all read in the turn that they are put in."""
+
+    def __init__(self) -> None:
+        self.listed: dict[str, list[dict[str, Any]]] = {"inferencepools": [], "pods": []}
+        self.refused = False
+        self._events = {kind: asyncio.Queue[bytes]() for kind in self.listed}
+
+    def event(self, kind: str, type: str, thing: dict[str, Any]) -> None:
+        self._events[kind].put_nowait(json.dumps({"type": type, "object": thing}).encode())
+
+    async def get(self, path: str, query: dict[str, str]) -> bytes:
+        if self.refused and path.endswith("pods"):
+            raise ApiError("pods are not to be listed", 403)
+        items = self.listed[path.rpartition("/")[2]]
+        return json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode()
+
+    async def lines(self, path: str, query: dict[str, str]) -> AsyncIterator[bytes]:
+        while True:
+            yield await self._events[path.rpartition("/")[2]].get()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_pod_that_is_told_while_its_watch_is_given_up_is_not_kept(lines: list[Any]) -> None:
+    """Its event is read in the turn in which the pool goes: nobody is to serve by it when the pool comes again."""
+    server = Read()
+    pool = {
+        "metadata": {"name": "llm", "resourceVersion": "2"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "targetPorts": [{"number": 8000}]},
+    }
+    ready = {"phase": "Running", "podIP": "10.0.0.2", "conditions": [{"type": "Ready", "status": "True"}]}
+    x, y = ({"metadata": {"name": name, "resourceVersion": "3"}, "status": ready} for name in "xy")
+    server.listed = {"inferencepools": [pool], "pods": [x]}
+    async with following(cast(Api, server)) as (told, _):
+        await until(lambda: set(told.urls), {"x"})
+        server.refused = True
+        server.event("inferencepools", "DELETED", pool)
+        server.event("pods", "ADDED", y)
+        await until(lambda: told.urls, {})
+        server.event("inferencepools", "ADDED", pool)
+        await until(lambda: [line["event"] for line in lines], ["discovery_failed"])
+        assert told.urls == {}
 
 
 async def test_a_pool_without_a_selector_serves_nobody() -> None:
