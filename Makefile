@@ -171,7 +171,7 @@ $(COMPILED)/.installed: $(WHEEL)
 	$(COMPILED)/bin/python -m pip install --quiet dist/compiled/*.whl
 	@touch $@
 
-$(COMPILED)/.tests: $(COMPILED)/.installed
+$(COMPILED)/.tests: $(COMPILED)/.installed pyproject.toml
 	$(COMPILED)/bin/python -m pip install --quiet --group dev
 	@touch $@
 
