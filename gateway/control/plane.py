@@ -43,7 +43,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.asking import explained
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
-from gateway.fleet.steps import made_in_slices
+from gateway.fleet.steps import in_slices, letting_go, made_in_slices
 from gateway.identity import Keyring
 from gateway.links.link import Link
 from gateway.peers.joined import Peering
@@ -294,11 +294,12 @@ class Plane:
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
 
-    def _configuration(self, configuration: InUse) -> Configure:
+    async def _configuration(self, configuration: InUse) -> Configure:
+        members = await self.roster.members()
         return Configure(
             sealed=configuration.sealed,
             workers=self._workers,
-            members=self.roster.members(),
+            members=members,
             store=self._store.path if self._store is not None else "",
             shares=self.experiments.shares(),
         )
@@ -306,7 +307,10 @@ class Plane:
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
         keys = await made_in_slices(gathering_keys(settings))
-        self._keyring = await made_in_slices(making_keyring(keys, any_host=settings.auth.open))
+        keyring = await made_in_slices(making_keyring(keys, any_host=settings.auth.open))
+        before, self._keyring = self._keyring.held(), keyring
+        await in_slices(letting_go(before))
+        await in_slices(letting_go(keys))
         self.scaling.greet(settings)
         await self._engines.use(settings)
         await self.asking.use(settings)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator, Iterator
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from engines.turns import own_turn, this_turn
 from gateway import clock
@@ -27,6 +27,8 @@ _LARGE: Final = 8
 """Collections that make a change a large one: it built more than 8,000 objects."""
 
 _FREED_AT_ONCE: Final = 256
+_LET_GO_AT_ONCE: Final = 8
+"""An engine's section of 64 replicas is one of them."""
 
 
 async def in_slices(steps: Iterator[None], slice_s: float = SLICE_S) -> None:
@@ -74,6 +76,13 @@ def emptying(keys: set[tuple[str, str]]) -> Iterator[None]:
     while keys:
         for _ in range(min(len(keys), _FREED_AT_ONCE)):
             keys.pop()
+        yield
+
+
+def letting_go(held: list[Any]) -> Iterator[None]:
+    """Empty a list in steps. What nobody else has is freed; so whoever drops a whole of many parts holds these here."""
+    while held:
+        del held[-_LET_GO_AT_ONCE:]
         yield
 
 

@@ -28,7 +28,7 @@ from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
-from gateway.fleet.steps import in_slices, made_in_slices
+from gateway.fleet.steps import in_slices, letting_go, made_in_slices
 from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.cors import Cors
@@ -41,7 +41,7 @@ from gateway.links.questions import LinkLost
 from gateway.record_ids import RecordIds
 from gateway.responses.keeper import Keeper
 from gateway.settings import ConfigError, Settings
-from gateway.settings.sealed import Sealed, opened
+from gateway.settings.sealed import Sealed, leaving, opened
 from gateway.shadow.shadow import Shadows
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS
@@ -153,6 +153,7 @@ class Worker:
     async def configure(self, message: Configure) -> str:
         """Use a new configuration; returns why not, or an empty string."""
         fleet = self.fleet
+        before, parts = fleet.prepared, self._keyring.held()
         try:
             loaded = await opened(message.sealed, self._sealed)
             settings = loaded.settings
@@ -165,13 +166,19 @@ class Worker:
             return str(error) or type(error).__name__
         self._sealed = message.sealed, settings
         self.sinks.use(settings)
+        if before is not None:
+            parts += [*before.keyring.held(), *leaving(before.settings)]
+            del before
+            await in_slices(letting_go(parts))
         return ""
 
     async def rekey(self, message: Keys) -> None:
         """New keys, and nothing else new: the next request after that meets them."""
-        self._keyring = await made_in_slices(making_keyring(message.keys, any_host=message.open))
+        keyring = await made_in_slices(making_keyring(message.keys, any_host=message.open))
+        before, self._keyring = self._keyring.held(), keyring
         if self.configured:
             self._publish(self.dispatcher.snapshot)
+        await in_slices(letting_go(before))
 
     async def renew_certificate(self) -> str:
         """Read the certificate's files again; returns why not, or an empty string."""

@@ -22,6 +22,8 @@ from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.workers.exchange.messages import LoadReport, LoadReports
 
 if TYPE_CHECKING:
+    from engines.events import EventsAt
+    from engines.port import Replica
     from gateway.control.asking.engine_versions import Tell as TellVersions
     from gateway.control.engines import Engines
     from gateway.control.links import Links
@@ -59,7 +61,7 @@ class Asking:
         self.loads = EngineLoads(engines.telling, self._tell_loads)
         self.kv_events = KvEvents(
             lambda: [one for one in engines.telling() if settings().engines[one[0]].publishes],
-            lambda engine, replica: settings().engines[engine].events_at(replica),
+            self._events_at,
             lambda: tuple(links),
             lambda worker, message: links.tell(worker, message, bulk=True),
             supervisor.spawn,
@@ -98,7 +100,7 @@ class Asking:
 
     async def ask_loads(self) -> None:
         """The step of the loop over what engines say of their load, and of their caches."""
-        self.kv_events.look()
+        await self.kv_events.look()
         await self.loads.ask_all(self._load_interval_s())
 
     def launched(self) -> None:
@@ -118,6 +120,11 @@ class Asking:
     def close(self) -> None:
         """Follow nobody's cache any more."""
         self.kv_events.close()
+
+    def _events_at(self, engine: str, replica: Replica) -> EventsAt | None:
+        """Where a replica publishes; None where it does not, and for an engine that a reload has just dropped."""
+        section = self._settings().engines.get(engine)
+        return section.events_at(replica) if section is not None else None
 
     def _load_interval_s(self) -> float:
         return self._settings().health.load_interval_s

@@ -3,20 +3,22 @@
     a replica has a publisher      subscribe, and follow which blocks of tokens it holds (`engines.events`)
     a worker leaves a prompt       have its tokens counted there, five a second at most, and link both
                                    (`routing.prefix.tokens`): from now on news of those tokens is news of that prompt
-    linked blocks come or go       every 50 ms the workers hear how much of those prompts is held
+    linked blocks come or go       50 ms later the workers hear how much of those prompts is held
     something was lost for good,   nothing that was sent there before is believed to be held
     or the engine starts anew
     a worker cannot be told        the next time it is told to forget all of the replicas that it missed news of
 
-One message holds all that is new. What is known of a replica whose prompts cannot be counted, or of whom something was
-missed, or for whose blocks there is no room, is `approximate`.
+One message holds all that is new, or what half a millisecond finds of it; the rest is told in the next turns of the
+loop. Replicas are looked for, subscribed to and left in steps: there may be 19,200. What is known of a replica whose
+prompts cannot be counted, or of whom something was missed, or for whose blocks there is no room, is `approximate`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Collection
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -27,6 +29,7 @@ from engines.events import Batch, Blocks, Cleared, EventsAt, Removed, token_keys
 from engines.events.tokenizing import tokenize
 from engines.port import Engine, Replica, Spawn
 from gateway.control.asking.tokenizable import Tokenizable, tokenizable
+from gateway.fleet.steps import emptying, in_slices
 from gateway.workers.exchange.messages import (
     CacheChange,
     CacheFollowed,
@@ -44,6 +47,10 @@ MOST_CHANGES: Final = 512
 """To a message: a megabyte for prompts of 64 KiB."""
 MOST_BLOCKS: Final = 524_288
 """Of all replicas together, some 100 MiB; who comes after that is not followed."""
+TOLD_S: Final = 0.0005
+"""How long one turn may look for what is to be told."""
+AT_ONCE: Final = 32
+"""Replicas looked at in one step, or left in it."""
 COUNTED_PER_S: Final = 5.0
 """Prompts of one replica whose tokens are counted, at most."""
 RESTS_S: Final = 60.0
@@ -92,6 +99,8 @@ class _Followed:
     """From when on it may count the tokens of another prompt."""
     counts: bool = True
     """Whether it could, the last time."""
+    noted: bool = False
+    """Whether it is among those of which there may be something to tell."""
     told: tuple[bool, bool] = (False, False)
     """Wanted and complete, as the workers know it."""
 
@@ -128,56 +137,86 @@ class KvEvents:
         """By engine and public model."""
         self._owed: dict[str, set[ReplicaKey]] = {}
         """Replicas of which workers have missed something."""
+        self._news: deque[tuple[ReplicaKey, _Followed]] = deque()
+        """Those of which there may be something to tell, each once."""
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     # -- whom to follow ------------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Follow the replicas that there are now."""
-        wanted: dict[ReplicaKey, EventsAt] = {}
+        await in_slices(self._look())
+
+    def _look(self) -> Iterator[None]:
+        """In steps: to look at 19,200 at once holds the loop for 33 ms, and each subscription takes a tenth of one."""
+        there: set[ReplicaKey] = set()
         for name, engine in self._engines():
-            for replica in engine.replicas:
+            for number, replica in enumerate(engine.replicas, 1):
                 at = self._at(name, replica)
                 if at is not None:
-                    wanted[name, replica.id] = at
-        gone: list[CacheFollowed] = []
-        for key, followed in list(self._followed.items()):
-            if wanted.get(key) != followed.at:
-                self._close(key)
-                gone.append(CacheFollowed(*key, wanted=False, complete=False))
-        if gone:
-            self._tell_all(CachesFollowed(gone))
-        for key, at in wanted.items():
-            if key not in self._followed:
-                self._open(key, at)
+                    there.add((name, replica.id))
+                    if self._follow((name, replica.id), at):
+                        yield
+                if number % AT_ONCE == 0:
+                    yield
+            yield
+        known = list(self._followed)
+        for start in range(0, len(known), AT_ONCE):
+            self._leave([key for key in known[start : start + AT_ONCE] if key not in there])
+            yield
         engines = {name for name, _ in self._followed}
         self._links = {key: links for key, links in self._links.items() if key[0] in engines}
-        if self._followed:
-            self._tell_soon()
+        yield from emptying(there)
 
     def close(self) -> None:
         """Follow nobody any more."""
+        self._closed = True
         for key in list(self._followed):
             self._close(key)
         if self._timer is not None:
             self._timer.cancel()
 
     def tell_again(self, worker: str) -> None:
-        """A worker joined, and knows nothing."""
+        """A worker joined, and knows nothing. It hears it a few replicas at a time."""
         self._owed.pop(worker, None)
-        known = [CacheFollowed(*key, *followed.told) for key, followed in self._followed.items()]
-        if known:
-            self._tell(worker, CachesFollowed(known))
+        if self._followed:
+            self._spawn("caches_followed", lambda: in_slices(self._tell_known(worker)))
+
+    def _tell_known(self, worker: str) -> Iterator[None]:
+        every = list(self._followed)
+        for start in range(0, len(every), AT_ONCE):
+            keys = [key for key in every[start : start + AT_ONCE] if key in self._followed]
+            self._tell(worker, CachesFollowed([CacheFollowed(*key, *self._followed[key].told) for key in keys]))
+            yield
+
+    def _follow(self, key: ReplicaKey, at: EventsAt) -> bool:
+        """Follow one there; returns whether that is new."""
+        followed = self._followed.get(key)
+        if self._closed or (followed is not None and followed.at == at):
+            return False
+        self._leave([key])
+        self._open(key, at)
+        return True
 
     def _open(self, key: ReplicaKey, at: EventsAt) -> None:
         followed = self._followed[key] = _Followed(at)
+        self._note(key, followed)
         try:
             followed.subscription = self._subscribe(
-                at, lambda batch: self._apply(key, followed, batch), lambda empty: self._purge(followed, empty)
+                at, lambda batch: self._apply(key, followed, batch), lambda empty: self._purge(key, followed, empty)
             )
         except OSError as error:
             log.warning("kv_events_not_followed", engine=key[0], replica=key[1], why=str(error))
+
+    def _leave(self, keys: Collection[ReplicaKey]) -> None:
+        """Follow these no more, and tell so before they may be followed anew."""
+        there = [key for key in keys if key in self._followed]
+        for key in there:
+            self._close(key)
+        if there:
+            self._tell_all(CachesFollowed([CacheFollowed(*key, wanted=False, complete=False) for key in there]))
 
     def _close(self, key: ReplicaKey) -> None:
         followed = self._followed.pop(key)
@@ -191,7 +230,7 @@ class KvEvents:
         blocks = followed.blocks
         for event in batch.events:
             if isinstance(event, Cleared):
-                self._purge(followed, True)
+                self._purge(key, followed, True)
                 continue
             if followed.full:
                 continue
@@ -205,13 +244,13 @@ class KvEvents:
             log.warning("kv_events_not_followed", engine=key[0], replica=key[1], why="no room for more blocks")
             self._drop(followed, complete=False)
             followed.full = True
-        self._tell_soon()
+        self._note(key, followed)
 
-    def _purge(self, followed: _Followed, empty: bool) -> None:
+    def _purge(self, key: ReplicaKey, followed: _Followed, empty: bool) -> None:
         self._drop(followed, complete=empty)
         followed.full = False
         followed.void = True
-        self._tell_soon()
+        self._note(key, followed)
 
     def _drop(self, followed: _Followed, *, complete: bool) -> None:
         self._blocks -= len(followed.blocks)
@@ -253,12 +292,12 @@ class KvEvents:
                 log.warning("tokens_not_counted", engine=key[0], replica=key[1], why=str(error))
             followed.counts = False
             followed.counts_at_s = self._loop.time() + RESTS_S
-            self._tell_soon()
+            self._note(key, followed)
             return
         followed.counts = True
         if followed.blocks.block_size:
             self._link((message.engine, message.model), chain_of(message.keys), tokens, question, key, followed)
-        self._tell_soon()
+        self._note(key, followed)
 
     def _link(
         self,
@@ -279,18 +318,31 @@ class KvEvents:
             # The one it was sent to may not have stored it yet, and will tell when it has.
             if other[0] == key[0] and followed is not sent_to and followed.blocks.complete:
                 followed.touched.setdefault(id(linked), (linked, False))
+                self._note(other, followed)
 
     # -- telling -------------------------------------------------------------------------------------------------------
 
-    def _tell_soon(self) -> None:
+    def _note(self, key: ReplicaKey, followed: _Followed) -> None:
+        """There may be something to tell of this one."""
+        if not followed.noted:
+            followed.noted = True
+            self._news.append((key, followed))
+        self._tell_in(self._coalesce_s)
+
+    def _tell_in(self, seconds: float) -> None:
         if self._timer is None:
-            self._timer = self._loop.call_later(self._coalesce_s, self._flush)
+            self._timer = self._loop.call_later(seconds, self._flush)
 
     def _flush(self) -> None:
         self._timer = None
+        until_s = self._loop.time() + TOLD_S
         states: list[CacheFollowed] = []
         changes: list[CacheChange] = []
-        for key, followed in self._followed.items():
+        while self._news and len(changes) < MOST_CHANGES and self._loop.time() < until_s:
+            key, followed = self._news.popleft()
+            followed.noted = False
+            if self._followed.get(key) is not followed:
+                continue  # it has left
             if followed.void:
                 followed.void = False
                 changes.append(CacheChange(*key, b"", 0))
@@ -298,7 +350,6 @@ class KvEvents:
             if state != followed.told:
                 followed.told = state
                 states.append(CacheFollowed(*key, *state))
-        for key, followed in self._followed.items():
             gone: list[CacheChange] = []
             came: list[CacheChange] = []
             while followed.touched and len(changes) + len(gone) + len(came) < MOST_CHANGES:
@@ -307,13 +358,18 @@ class KvEvents:
                 gone.append(CacheChange(*key, array("Q", linked.chain).tobytes(), depth))
                 if new and depth:
                     came.append(CacheChange(*key, array("Q", linked.chain[:depth]).tobytes(), depth))
+                if self._loop.time() >= until_s:
+                    break
             changes += gone + came
             if followed.touched:
-                self._tell_soon()
+                followed.noted = True
+                self._news.append((key, followed))
         if states:
             self._tell_all(CachesFollowed(states))
         if changes or self._owed:
             self._tell_changes(changes)
+        if self._news:
+            self._tell_in(0.0)
 
     def _tell_all(self, message: ToWorker) -> None:
         for worker in self._workers():
@@ -328,4 +384,4 @@ class KvEvents:
             if (forget or changes) and not self._tell(worker, CachesChanged(forget + changes)):
                 self._owed[worker] = missed | replicas
         if self._owed:
-            self._tell_soon()
+            self._tell_in(self._coalesce_s)

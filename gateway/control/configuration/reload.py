@@ -16,12 +16,12 @@ from engines.files import NotNow
 from gateway.accounts.keys import gathering_keys
 from gateway.control.configuration.source import Begun, Source
 from gateway.control.links import Links
-from gateway.fleet.steps import made_in_slices
+from gateway.fleet.steps import in_slices, letting_go, made_in_slices
 from gateway.links.link import Link
 from gateway.links.questions import AskFailed, LinkError, LinkLost
 from gateway.settings import ConfigError, Settings
 from gateway.settings.load import ca_files
-from gateway.settings.sealed import Sealed, opened, seal
+from gateway.settings.sealed import Sealed, leaving, opened, seal
 from gateway.workers.exchange.messages import Configure, Configured, Keys, Reopen, ToWorker
 
 POLL_S = 2.0
@@ -46,7 +46,7 @@ class Reload:
         source: Source,
         links: Links,
         *,
-        message: Callable[[InUse], Configure],
+        message: Callable[[InUse], Awaitable[Configure]],
         trial: Callable[[Settings], Awaitable[None]],
         using: Callable[[Settings], Awaitable[None]],
         counted: Callable[[str], None],
@@ -57,7 +57,7 @@ class Reload:
         Args:
             source: Where configurations come from.
             links: Who is to use them.
-            message: What a worker is told of one.
+            message: What a worker is told of one: true in the turn of the loop in which it is there.
             trial: Raises ValueError, OSError or ConfigError for settings that cannot be built.
             using: Called with new settings once every worker uses them.
             counted: Told `applied` or `refused` for each that was tried.
@@ -88,8 +88,9 @@ class Reload:
     async def joined(self, worker: str, link: Link[ToWorker], pid: int | None = None) -> str | None:
         """Have a new worker use the configuration; returns why it cannot, an empty string, or None when it left."""
         async with self._one:  # one that joins in the middle of a reload would be left with the old configuration
+            message = await self._message(self.now)  # before it is added: it is told nothing else until then
             self._links.add(worker, link, pid)
-            asking = link.ask(self._message(self.now), Configured, timeout_s=CONFIGURE_TIMEOUT_S)
+            asking = link.ask(message, Configured, timeout_s=CONFIGURE_TIMEOUT_S)
         try:
             return _problem(await asking)
         except LinkLost:
@@ -132,17 +133,21 @@ class Reload:
             elif not await self._spread(new):
                 self._counted("refused")
                 return False
-            self.now = new
+            before, self.now = self.now.settings, new
+            self._authorities = None
             for notice in sealed.notices:
                 log.info("config_notice", notice=notice)
             await self._using(new.settings)
             self._counted("applied")
             log.info("config_applied", digest=sealed.digest[:12])
+            parts = leaving(before)
+            del before
+            await in_slices(letting_go(parts))
             return True
 
     async def _spread(self, new: InUse) -> bool:
         """Have every worker use it, or none; returns which."""
-        message: ToWorker = self._message(new)
+        message: ToWorker = await self._message(new)
         answers = await self._links.ask_all(message, Configured, timeout_s=CONFIGURE_TIMEOUT_S)
         problems = {worker: problem for worker, answer in answers.items() if (problem := _problem(answer))}
         for worker, answer in answers.items():
@@ -153,9 +158,9 @@ class Reload:
             return True
         worker, why = next(iter(problems.items()))
         log.error("config_refused_by_worker", worker=worker, why=why)
-        before = self._message(self.now)
         taking_back = [worker for worker in answers if worker not in problems]
         for worker in taking_back:
+            before = await self._message(self.now)  # anew for each: replicas may have changed meanwhile
             problem = _problem(await self._links.ask(worker, before, Configured, timeout_s=CONFIGURE_TIMEOUT_S))
             if problem:
                 log.error("config_not_taken_back", worker=worker, why=problem)

@@ -20,6 +20,7 @@ from gateway.control.scaling.fixed import FixedScaling
 from gateway.control.scaling.launched import LaunchScaling
 from gateway.control.scaling.sleeping import EVERY_S as SLEEP_EVERY_S
 from gateway.control.scaling.sleeping import SleepScaling
+from gateway.fleet.steps import in_slices
 from gateway.telemetry.metrics.families.replicas import REPLICAS_WANTED
 from gateway.telemetry.metrics.families.scaling import REPLICA_SLEEPS
 from gateway.workers.exchange.demand import EngineStarts
@@ -85,15 +86,10 @@ class Scaling:
 
     async def use(self, settings: Settings) -> None:
         """These settings are in use from now on, by engines and launches too."""
-        for use in (
-            self._leading.use,
-            self._cluster.use,
-            self.advised.use,
-            self._fixed.use,
-            self.autoscaling.use,
-        ):
+        for use in (self._leading.use, self._cluster.use, self.advised.use, self._fixed.use):
             await own_turn()  # each: streams may share the loop
             use(settings)
+        await in_slices(self.autoscaling.using(settings))
 
     def start(self) -> None:
         """Begin its loops."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engines.port import Replica
 from gateway.control.membership import Found, MemberDifference, Observed, Written
-from gateway.control.roster import Roster
+from gateway.control.roster import AT_ONCE, MOST_TOLD, Roster
 from gateway.fleet.members import Member
 
 pytestmark = pytest.mark.anyio
@@ -101,11 +101,11 @@ async def test_of_written_replicas_only_what_keeps_requests_away_is_told() -> No
     told.roster.enroll("e", Written((at("a"), at("b"))))
     await turns()
     assert told.heard == []
-    assert told.roster.members() == []
+    assert await told.roster.members() == []
     assert told.roster.drain("e", "a")
     await turns()
     assert told.heard == [[Member("e", "a", draining=True)]]
-    assert told.roster.members() == [Member("e", "a", draining=True)]
+    assert await told.roster.members() == [Member("e", "a", draining=True)]
     assert told.roster.drain("e", "a", draining=False)
     told.roster.down({("e", "b")})
     await turns()
@@ -145,7 +145,7 @@ async def test_an_engine_that_is_dismissed_takes_its_observed_replicas_along() -
     found.found([at("a"), at("b")])
     await turns()
     assert told.heard == [[Member("e", "a", gone=True)]]
-    assert told.roster.members() == []
+    assert await told.roster.members() == []
 
 
 async def test_a_reload_that_keeps_a_replica_keeps_what_was_known_of_it() -> None:
@@ -153,7 +153,7 @@ async def test_a_reload_that_keeps_a_replica_keeps_what_was_known_of_it() -> Non
     told.roster.enroll("e", Written((at("a"), at("b"))))
     told.roster.down({("e", "a"), ("e", "b")})
     told.roster.enroll("e", Written((at("a"), at("c"))))
-    assert told.roster.members() == [Member("e", "a", healthy=False)]
+    assert await told.roster.members() == [Member("e", "a", healthy=False)]
 
 
 Step = Callable[[Roster, dict[str, Observed]], object]
@@ -197,7 +197,7 @@ def test_who_hears_every_difference_knows_what_one_that_joins_late_is_told(round
                 for key, member in known.items()
                 if not member.gone and (member.url or not member.healthy or member.draining)
             }
-            assert beyond == {(member.engine, member.replica): member for member in told.roster.members()}
+            assert beyond == {(member.engine, member.replica): member for member in await told.roster.members()}
 
     asyncio.run(play())
 
@@ -234,3 +234,61 @@ async def test_what_an_operator_drains_and_what_scaling_drains_do_not_undo_each_
     assert told.roster.retire("e", "a", leaving=False)
     assert [one.draining for one in told.roster.statuses("e")] == [False, False, True]
     assert not told.roster.retire("e", "nobody")
+
+
+async def test_what_changes_while_all_members_are_gathered_is_as_it_is_at_the_end() -> None:
+    roster, found = Told().roster, Observed()
+    roster.enroll("e", found)
+    roster.enroll("w", Written((at("a"), at("b"))))
+    found.found([at(f"{number}") for number in range(3 * AT_ONCE)])
+    changes: list[Callable[[], object]] = [
+        lambda: roster.drain("w", "b"),
+        lambda: found.differs(MemberDifference(added=(at("new"), at("1", 2)), removed=("0",))),
+        lambda: roster.down({("e", "2"), ("w", "a")}),
+        lambda: roster.down({("e", "3")}),
+        lambda: found.differs(MemberDifference(removed=("new",), draining=("4",))),
+    ]
+    gathering = roster._gather()
+    steps = 0
+    while True:
+        try:
+            next(gathering)
+        except StopIteration as ended:
+            gathered: list[Member] = ended.value
+            break
+        steps += 1
+        if changes:
+            changes.pop(0)()
+    assert not changes
+    assert steps > 5
+
+    def by_key(members: list[Member]) -> dict[tuple[str, str], Member]:
+        return {(member.engine, member.replica): member for member in members}
+
+    expected = by_key(gathered)
+    assert expected == by_key(await roster.members())
+    assert len(expected) == len(gathered) == 3 * AT_ONCE
+    assert (expected["e", "1"], expected["e", "3"], expected["w", "b"]) == (
+        Member("e", "1", "http://h:2"),
+        Member("e", "3", "http://h:1", healthy=False),
+        Member("w", "b", draining=True),
+    )
+    assert ("w", "a") not in expected
+    assert roster._gathering == []
+
+
+async def test_news_of_very_many_replicas_is_told_in_several_messages_each_in_a_turn_of_its_own() -> None:
+    told, found = Told(), Observed()
+    told.roster.enroll("e", found)
+    count = 2 * MOST_TOLD + 10
+    found.found([at(f"{number}") for number in range(count)])
+    sizes: list[int] = []
+    while sum(sizes) < count:
+        await asyncio.sleep(0)
+        sizes += [len(message) for message in told.heard[len(sizes) :]]
+        assert len(sizes) == len(told.heard)
+    assert sizes == [MOST_TOLD, MOST_TOLD, 10]
+    assert {f"{number}" for number in range(count)} == {one.replica for message in told.heard for one in message}
+    found.found([at(f"{number}") for number in range(count)], draining=["7"])
+    await turns()
+    assert told.heard[3:] == [[Member("e", "7", "http://h:1", draining=True)]]

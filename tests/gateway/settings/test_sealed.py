@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import pathlib
+from itertools import pairwise
+from weakref import ref
 
+import msgspec
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.fleet.steps import letting_go
 from gateway.settings import Loaded, load_settings
-from gateway.settings.sealed import Opening, Part, Sealed, opened, seal
+from gateway.settings.sealed import Opening, Part, Sealed, leaving, opened, seal
 
 EXAMPLE = pathlib.Path("configs/example.yaml").read_text()
 TARGETS = {"targets": [{"engine": "e"}]}
@@ -134,3 +139,33 @@ def test_many_keys_are_made_a_few_at_a_time_and_whole() -> None:
     assert len(list(opening.steps())) >= 100 // 16
     assert opening.loaded.settings.auth == loaded.settings.auth
     assert opening.loaded.settings == loaded.settings
+
+
+@pytest.mark.parametrize("auth", [{}, {"open": True}, {"keys": []}, {"open": True, "keys": None}])
+def test_a_section_without_keys_is_the_same_again(auth: dict[str, object]) -> None:
+    data = {"engines": {"e": {"kind": "vllm", "replicas": [{"url": "http://h:1"}]}}, "models": {"m": TARGETS}}
+    if "keys" in auth and auth["keys"] is None:
+        sealed = seal(load(json.dumps(data)))
+        parts = [part for part in sealed.parts if part.section != "auth"]
+        with pytest.raises(ValueError, match="keys"):  # the schema takes a list
+            asyncio.run(
+                opened(msgspec.structs.replace(sealed, parts=[*parts, Part("auth", "", msgspec.msgpack.encode(auth))]))
+            )
+        return
+    loaded = load(json.dumps(data | {"auth": auth}))
+    assert same(again(loaded), loaded)
+
+
+def test_what_is_out_of_use_is_let_go_of_a_few_at_a_time() -> None:
+    keys = [{"id": f"k{at}", "sha256": f"{at:064x}"} for at in range(100)]
+    loaded = load(json.dumps(yaml.safe_load(SMALL) | {"auth": {"keys": keys}}))
+    parts = leaving(loaded.settings)
+    there = [ref(part) for part in parts]
+    del loaded
+
+    def alive() -> int:
+        return sum(part() is not None for part in there)
+
+    counts = [alive(), *(alive() for _ in letting_go(parts))]
+    assert (counts[0], counts[-1]) == (102, 0)
+    assert max(before - after for before, after in pairwise(counts)) == 8

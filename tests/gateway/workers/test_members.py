@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+from weakref import WeakSet
 
 import pytest
 import structlog
 
+from gateway.accounts.keys import Key
 from gateway.fleet.members import Member
+from gateway.fleet.steps import letting_go
 from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
 from gateway.settings.sealed import seal
-from gateway.workers.exchange.messages import Configure, MembersChanged
+from gateway.workers.exchange.messages import Configure, Keys, MembersChanged
 from gateway.workers.worker import Worker
 from routing.model import Endpoint
 
@@ -67,5 +75,42 @@ async def test_a_replica_that_cannot_be_used_is_told_of_and_keeps_no_other_from_
         assert "URL" in logs[0]["why"]
         worker.peer.told(MembersChanged([Member("e", "a", gone=True), Member("e", "b", "http://h:2")]))
         await until(worker, ["b"])
+    finally:
+        await supervisor.close()
+
+
+def keyed(count: int) -> str:
+    keys = [{"id": f"k{number}", "sha256": f"{number:064x}"} for number in range(count)]
+    target = {"targets": [{"engine": "e"}]}
+    engines = {"e": {"kind": "vllm", "replicas": [{"url": "http://h:1"}]}}
+    auth = {"keys": keys} if keys else {"open": True}
+    return json.dumps({"telemetry": {"access_log": "off"}, "auth": auth, "engines": engines, "models": {"m": target}})
+
+
+async def test_keys_that_are_dropped_are_let_go_of_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = Supervisor()
+    worker = Worker(supervisor)
+    there: WeakSet[Any] = WeakSet()
+    counts: list[int] = []
+    owners: list[int] = []
+
+    def counted(held: list[Any]) -> Iterator[None]:
+        owners.extend([sys.getrefcount(held[0])] if held else [])
+        counts.append(len(there))
+        for _ in letting_go(held):
+            counts.append(len(there))
+            yield
+
+    monkeypatch.setattr("gateway.workers.worker.letting_go", counted)
+    try:
+        assert await worker.configure(Configure(seal(load_settings(keyed(100), {})), 1, [])) == ""
+        there.update(worker.settings.auth.keys)
+        assert await worker.configure(Configure(seal(load_settings(keyed(0), {})), 1, [])) == ""
+        assert (counts[0], counts[-1]) == (100, 0)
+        assert max(before - after for before, after in pairwise(counts)) == 8
+        owners.clear()
+        for number in range(2):
+            await worker.rekey(Keys([Key(f"{number:064x}", "k", "t", None, False, 0)], False))
+        assert owners == [2]  # the list and the call: an open keyring first, then one that nobody else has
     finally:
         await supervisor.close()

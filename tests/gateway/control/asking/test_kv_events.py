@@ -6,6 +6,7 @@ import asyncio
 import json
 from array import array
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from engines.events import Batch, EventsAt
 from engines.port import Exchange, Outgoing, Replica, Sink
 from gateway.body.prefixes import prefix_chain
-from gateway.control.asking.kv_events import KvEvents
+from gateway.control.asking.kv_events import AT_ONCE, KvEvents
 from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.exchange.messages import (
@@ -104,7 +105,9 @@ class Story:
             coalesce_s=0.0,
             subscribe=self._subscribe,
         )
-        self.events.look()
+
+    async def begin(self) -> None:
+        await self.events.look()
         for subscribed in self.subscribed.values():
             subscribed.follower.connect()
             subscribed.follower.answer()
@@ -155,6 +158,7 @@ class Story:
 async def begun(*replicas: str) -> Story:
     """Both are followed from their first batch on."""
     story = Story(*replicas)
+    await story.begin()
     await story.settle()
     return story
 
@@ -266,7 +270,7 @@ async def test_an_answer_that_is_no_list_of_tokens_is_none() -> None:
     await story.sampled("abcd", "a")
     assert {("e", "b")} == story.exchange.complete
     story.engine.tokens = None
-    story.events.look()
+    await story.events.look()
     await story.sampled("abcd", "a")
     assert {("e", "a"), ("e", "b")} == story.exchange.complete
 
@@ -285,9 +289,10 @@ async def test_a_replica_that_leaves_is_not_followed_any_more_and_a_worker_that_
     story = await begun()
     await story.settle()
     story.engine.replicas = story.engine.replicas[1:]
-    story.events.look()
+    await story.events.look()
     assert [True, False] == [story.subscribed[replica].closed for replica in "ab"]
     story.events.tell_again("w")
+    await story.settle()
     assert CachesFollowed([CacheFollowed("e", "b", True, True)]) == story.told[-1]
     assert {("e", "b")} == story.exchange.complete
     story.events.close()
@@ -308,7 +313,7 @@ async def test_a_replica_that_publishes_nowhere_is_left_alone_and_one_with_a_bad
         story.supervisor.spawn,
         subscribe=nowhere,
     )
-    events.look()
+    await events.look()
     events.close()
 
 
@@ -341,7 +346,7 @@ async def test_a_replica_that_there_was_no_room_for_is_followed_again_once_it_ho
     await story.settle()
     assert {("e", "a")} == story.exchange.complete
     story.engine.replicas = story.engine.replicas[1:]  # what the other held makes room
-    story.events.look()
+    await story.events.look()
     story.publishers["b"].clear()
     await story.served("abcde", "b")
     await story.settle()
@@ -354,3 +359,98 @@ async def test_a_replica_that_there_was_no_room_for_is_followed_again_once_it_ho
     assert 0 == story.events._blocks
     story.events.close()
     assert 0 == story.events._blocks
+
+
+class Many:
+    """Replicas whose events are followed by subscriptions that hear nothing, and what the workers were told."""
+
+    def __init__(self, count: int) -> None:
+        self.engine = Tokenizer(*[f"{number}" for number in range(count)])
+        self.port = 1
+        self.opened: list[str] = []
+        self.open = 0
+        self.told: list[ToWorker] = []
+        self.events = KvEvents(
+            lambda: [("e", self.engine)],  # type: ignore[list-item]
+            lambda _, replica: EventsAt(f"tcp://{replica.id}:{self.port}"),
+            lambda: ["w"],
+            self._tell,
+            Supervisor().spawn,
+            coalesce_s=0.0,
+            subscribe=self._subscribe,
+        )
+
+    def _subscribe(self, at: EventsAt, apply: Callable[[Batch], None], purge: Callable[[bool], None]) -> Many:
+        self.opened.append(at.endpoint)
+        self.open += 1
+        return self
+
+    def _tell(self, worker: str, message: ToWorker) -> bool:
+        self.told.append(message)
+        return True
+
+    def close(self) -> None:
+        self.open -= 1
+
+    def states(self) -> list[CacheFollowed]:
+        return [one for message in self.told if isinstance(message, CachesFollowed) for one in message.replicas]
+
+
+async def test_many_replicas_are_looked_at_a_few_at_a_time_and_subscribed_to_one_at_a_time() -> None:
+    many = Many(4 * AT_ONCE)
+    opened = [len(many.opened) for _ in many.events._look()]
+    assert max(after - before for before, after in pairwise([0, *opened])) == 1
+    assert 4 * AT_ONCE == many.open
+    again = sum(1 for _ in many.events._look())
+    assert 4 + 4 <= again <= 4 + 4 + 8
+    many.engine.replicas = ()
+    open_after = [many.open for _ in many.events._look()]
+    assert max(before - after for before, after in pairwise([4 * AT_ONCE, *open_after])) == AT_ONCE
+    assert 0 == many.open
+
+
+async def test_each_of_many_replicas_is_told_of_once() -> None:
+    many = Many(3 * AT_ONCE)
+    await many.events.look()
+    while len(many.states()) < 3 * AT_ONCE:
+        await asyncio.sleep(0)
+    await many.events.look()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [f"{number}" for number in range(3 * AT_ONCE)] == [one.replica for one in many.states()]
+    many.told.clear()
+    many.events.tell_again("w")
+    while len(many.told) < 3:
+        await asyncio.sleep(0)
+    assert [f"{number}" for number in range(3 * AT_ONCE)] == [one.replica for one in many.states()]
+
+
+async def test_one_that_publishes_elsewhere_is_told_to_have_left_before_it_is_followed_there() -> None:
+    many = Many(1)
+    for many.port in (1, 2):
+        await many.events.look()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert [True, False, True] == [one.wanted for one in many.states()]
+    assert (["tcp://0:1", "tcp://0:2"], 1) == (many.opened, many.open)
+
+
+async def test_nobody_is_followed_any_more_once_it_is_closed_in_the_middle_of_a_look() -> None:
+    many = Many(3)
+    looking = many.events._look()
+    next(looking)
+    many.events.close()
+    assert [] != list(looking)
+    assert (1, 0) == (len(many.opened), many.open)
+
+
+async def test_a_turn_that_finds_much_tells_the_rest_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = Many(3)
+    monkeypatch.setattr("gateway.control.asking.kv_events.MOST_CHANGES", 1)
+    await many.events.look()
+    for followed in many.events._followed.values():
+        followed.void = True
+    while sum(isinstance(message, CachesChanged) for message in many.told) < 3:
+        await asyncio.sleep(0)
+    changes = [message.changes for message in many.told if isinstance(message, CachesChanged)]
+    assert [[CacheChange("e", f"{number}", b"", 0)] for number in range(3)] == changes

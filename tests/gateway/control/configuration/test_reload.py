@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Awaitable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import trustme
 
+from engines.port import Replica
 from gateway.control.configuration import source as source_file
 from gateway.control.configuration.certificates import CertificateWatch, by_workers
 from gateway.control.configuration.source import Source
 from gateway.control.links import Links
+from gateway.control.membership import Written
 from gateway.control.plane import Plane
+from gateway.fleet.members import Member
+from gateway.fleet.steps import letting_go
 from gateway.process.supervisor import Supervisor
 from gateway.settings import ConfigError, Settings, Tls, load_settings, read_source
 from gateway.settings.sealed import seal
-from gateway.workers.exchange.messages import Configure, Configured, Reopen
+from gateway.workers.exchange.messages import Configure, Configured, Reopen, ToPlane, ToWorker
 from tests.gateway.control.fakes import FILE, Control, FakeWorker
 
 pytestmark = pytest.mark.anyio
@@ -193,6 +200,69 @@ async def test_what_one_worker_refuses_is_taken_back_from_the_others(gateway: Co
     assert not await gateway.plane.reload()
     assert digests(gateway.workers[0]) == [digest(FILE), digest(new), digest(FILE)]
     assert digests(gateway.workers[1]) == [digest(FILE), digest(new)]
+
+
+class Slow(FakeWorker):
+    """It takes its time over the configuration that it is to go back to."""
+
+    def asked(self, message: ToWorker) -> Awaitable[ToPlane]:
+        self.silent = isinstance(message, Configure) and len(self.all_heard(Configure)) == 2
+        return super().asked(message)
+
+
+async def test_a_worker_is_taken_back_to_the_replicas_of_that_moment(gateway: Control) -> None:
+    gateway.workers[1].problem = "it has no such file"
+    slow, last = Slow(gateway.plane, "2.2", gateway.supervisor), gateway.worker("3.3")
+    for worker in (slow, last):
+        assert await worker.join() == ""
+    gateway.plane.roster.enroll("e", Written((Replica("a", "http://h:1"),)))
+    gateway.path.write_text(FILE + "health: {interval_s: 9}\n")
+    reloading = asyncio.ensure_future(gateway.plane.reload())
+    await slow.watch.until(lambda: bool(slow.unanswered))
+    assert gateway.plane.drain_replica("e", "a")
+    slow.unanswered[0].set_result(Configured())
+    async with asyncio.timeout(10):
+        assert not await reloading
+    assert [configured.members for configured in last.all_heard(Configure)] == [
+        [],
+        [],
+        [Member("e", "a", draining=True)],
+    ]
+
+
+def keyed(count: int) -> str:
+    keys = ", ".join(f"{{id: k{number}, sha256: '{number:064x}'}}" for number in range(count))
+    return FILE + f"auth: {{keys: [{keys}]}}\n"
+
+
+class Freed:
+    """In the place of `letting_go`: how many of some objects are there at each of its steps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+        self.there: WeakSet[Any] = WeakSet()
+        self.counts: list[int] = []
+        monkeypatch.setattr(f"{module}.letting_go", self)
+
+    def __call__(self, held: list[Any]) -> Iterator[None]:
+        self.counts.append(len(self.there))
+        for _ in letting_go(held):
+            self.counts.append(len(self.there))
+            yield
+
+
+@pytest.mark.parametrize("more", ["", "health: {interval_s: 9}\n"])
+async def test_keys_that_are_dropped_are_let_go_of_a_few_at_a_time(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    gateway.path.write_text(keyed(100))
+    assert await gateway.plane.reload()
+    await gateway.plane.watch_files()  # it remembers the settings
+    freed = Freed(monkeypatch, "gateway.control.configuration.reload")
+    freed.there.update(gateway.plane.settings.auth.keys)
+    gateway.path.write_text(FILE + more)
+    assert await gateway.plane.reload()
+    assert (freed.counts[0], freed.counts[-1]) == (100, 0)
+    assert max(before - after for before, after in pairwise(freed.counts)) == 8
 
 
 async def test_a_worker_that_dies_during_a_reload_holds_nothing_up(gateway: Control) -> None:

@@ -403,6 +403,18 @@ async def test_a_reload_keeps_what_is_known_of_an_engine_that_is_as_it_was() -> 
     assert "within 300 ms" in bench.loop.status()[0]["sentence"]
 
 
+async def test_a_request_that_wakes_an_engine_in_the_middle_of_a_reload_is_counted() -> None:
+    bench = Bench()
+    many = settings("min: 0, max: 9, startup_s: 30")
+    extra = {f"e{number}": many.engines["e"] for number in range(AT_ONCE)}
+    using = bench.loop.using(many.model_copy(update={"engines": many.engines | extra}))
+    next(using)
+    bench.loop.woken(["e"])
+    assert len(list(using)) == 3  # the rest, and what is told of eight, and of one
+    assert bench.loop.wakes("e") == 1
+    assert len(bench.loop.status()) == 1 + AT_ONCE
+
+
 async def test_an_engine_that_a_reload_takes_out_is_released_and_only_then() -> None:
     bench = Bench(ready=2)
     bench.loop.use(settings("min: 1, max: 8, startup_s: 30"))
