@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from engines.collect import Collector
-from engines.errors import EngineError, FirstByteTimeout, IdleTimeout
+from engines.errors import ClientStalled, EngineError, FirstByteTimeout, IdleTimeout
 from engines.files import NotReadable, read_regular
 from engines.http1.dialing import Dialer
 from engines.http1.origin import parse_origin
@@ -171,7 +171,8 @@ class Api:
         error = sink.error
         if sink.refused and error is None:
             raise _refused(sink.status, sink.rest)
-        if sink.begun and isinstance(error, (IdleTimeout, FirstByteTimeout)):
+        # The client that stalls is ourselves: a machine that stood still while lines were gathered.
+        if sink.begun and isinstance(error, (IdleTimeout, FirstByteTimeout, ClientStalled)):
             return
         if error is not None:
             raise ApiError(f"the watch broke: {_named(error)}") if sink.begun else _unreachable(error)

@@ -13,6 +13,7 @@ import pytest
 import structlog
 import trustme
 
+from engines.errors import ClientStalled, EngineError, IdleTimeout
 from gateway.kubernetes.api import Api, ApiError, ApiPlace
 from tests.gateway.kubernetes.spawning import spawn
 
@@ -242,3 +243,15 @@ async def test_who_stops_while_lines_are_gathered_gives_the_connection_up(pool: 
     taking.cancel()
     await asyncio.wait([taking])
     assert pool.aborted
+
+
+@pytest.mark.parametrize("error", [IdleTimeout("nothing came"), ClientStalled("the client read nothing")])
+async def test_a_watch_that_is_silent_for_too_long_is_over_also_where_the_machine_stood_still_as_it_was_held_back(
+    pool: _Telling, stream: Any, error: EngineError
+) -> None:
+    begun = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    pool.sink.head(200, ())
+    assert await begun == b""
+    pool.sink.failed(error)
+    assert [line async for line in stream] == []
