@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,11 +19,28 @@ from loadtests.processes import proc
 STOP_S = 10.0
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LEAST_PORT = 10_000
+_offsets = itertools.count(random.randrange(1 << 20))
+
+
+def free_port(ephemeral: Path = EPHEMERAL) -> int:
+    """A port that nobody has on any address of this machine now, another each time, for who binds it by its number.
+
+    It lies below the ports that the kernel gives to connections and to whoever binds port 0: one of those may be given
+    away before it is bound, or while its server is started again. Where there is no room below, it is one of those.
+    """
+    try:
+        first = int(ephemeral.read_text().split()[0])
+    except OSError:  # not Linux
+        first = 0
+    for _ in range(max(0, first - LEAST_PORT)):
+        port = LEAST_PORT + next(_offsets) % (first - LEAST_PORT)
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            return port
+    with socket.create_server(("", 0)) as listener:
+        given: int = listener.getsockname()[1]
+        return given
 
 
 @contextlib.contextmanager

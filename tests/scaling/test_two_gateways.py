@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 from typing import Any
 
 import pytest
 
 from gateway import clock
 from gateway.peers.joined import Peering
+from loadtests.processes.launched import free_port
 from tests.kubernetes.cluster import Cluster, running_cluster, until
 from tests.scenario.gateway import Gateway, one_model, running_gateway
 from tests.scenario.test_cluster_scaling import acting
@@ -23,9 +23,7 @@ class Street:
     """Two addresses of this machine with one name, and a port that is free at both."""
 
     def __init__(self) -> None:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self.port: int = one.getsockname()[1]
+        self.port = free_port()
 
     def config(self, cluster: Cluster, house: str) -> dict[str, Any]:
         """Of the gateway at one of them."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.gateway.peers.test_asking import free_port
+from loadtests.processes.launched import free_port
 from tests.scenario.gateway import Gateway, running_gateway
 from tests.scenario.upstream import Answer, completion, running_upstream
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+
+from loadtests.processes.launched import free_port
 
 KEY = "sk-real-vllm-tests"
 AUTH = {"keys": [{"id": "tests", "sha256": hashlib.sha256(KEY.encode()).hexdigest(), "tenant": "tests"}]}
@@ -56,13 +57,6 @@ class Gateway:
     process: subprocess.Popen[bytes]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _is_ready(gateway: Gateway, output: Path, replicas: int) -> bool:
     code = gateway.process.poll()
     assert code is None, f"the gateway exited with code {code}:\n{output.read_text()[-4000:]}"
@@ -87,7 +81,7 @@ def running_gateway(
     config, output, data_dir = directory / "penstock.yaml", directory / "output.txt", directory / "data"
     document = {"auth": AUTH, "engines": {"local": engine}, "models": models, "data_dir": str(data_dir)}
     config.write_text(json.dumps(document))  # JSON is YAML
-    port = _free_port()
+    port = free_port()
     with output.open("wb") as sink:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve", "--config", str(config), "--port", str(port)],

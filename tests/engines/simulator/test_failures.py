@@ -16,6 +16,7 @@ from engines.simulator import FailureKind, SimulatorSettings, command
 from engines.simulator.delivery import step
 from engines.simulator.failures import draw
 from engines.simulator.server import serve
+from loadtests.processes.launched import free_port
 from tests.engines.simulator.conftest import simulator
 from tests.engines.simulator.test_server import HELLO, events, metric
 
@@ -229,18 +230,19 @@ async def test_the_command_serves_and_ends_on_sigterm() -> None:
             await process.wait()
 
 
-async def test_connections_are_refused_until_the_start_up_delay_is_over(free_tcp_port: int) -> None:
+async def test_connections_are_refused_until_the_start_up_delay_is_over() -> None:
     stop = asyncio.Event()
     heard: list[str] = []
+    port = free_port()
     settings = SimulatorSettings(startup_delay_s=600)
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve(settings, port=free_tcp_port, on_listening=heard.append, stop=stop))
+        group.create_task(serve(settings, port=port, on_listening=heard.append, stop=stop))
         with socket.socket() as other:
             await asyncio.sleep(0)  # the server binds in its first step
             with pytest.raises(OSError, match="Address already in use"):
-                other.bind(("127.0.0.1", free_tcp_port))
+                other.bind(("127.0.0.1", port))
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", free_tcp_port)
+            await asyncio.open_connection("127.0.0.1", port)
         stop.set()
     assert heard == []
 
@@ -250,12 +252,10 @@ async def test_connections_are_taken_after_the_start_up_delay() -> None:
         assert (await client.get("/health")).status_code == 200
 
 
-async def test_an_address_in_use_is_an_error(free_tcp_port: int) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", free_tcp_port))
-        other.listen()
+async def test_an_address_in_use_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
         with pytest.raises(OSError, match="Address already in use"):
-            await serve(SimulatorSettings(), port=free_tcp_port)
+            await serve(SimulatorSettings(), port=other.getsockname()[1])
 
 
 async def test_a_unix_socket_serves_too(tmp_path: Any) -> None:

@@ -19,6 +19,7 @@ from gateway.peers.http import HttpAsk
 from gateway.settings import Settings, load_settings
 from gateway.settings.sections.peers import Peers
 from gateway.telemetry.metrics import Metrics
+from loadtests.processes.launched import free_port
 from tests.gateway.settings.test_admin import MODELS, problems
 from tests.scenario.gateway import one_model, running_gateway
 
@@ -310,10 +311,3 @@ async def test_one_that_says_nothing_is_waited_for_no_longer_than_a_second() -> 
         with pytest.raises(ValueError, match=r"it did not answer within 0.01 s|it cannot be asked"):
             await ask(section, "127.0.0.1")
         await ask.close()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

@@ -7,12 +7,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from loadtests.processes.launched import free_port
 
 MISSING = "PostgreSQL is not installed; on Debian: apt-get install postgresql"
 START_S = 60.0
@@ -53,8 +54,7 @@ class Server:
             [*self._as, *initdb, "--no-sync", "--encoding", "UTF8", "--locale", "C"], capture_output=True, check=False
         )
         assert made.returncode == 0, made.stderr.decode()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
 
     @property
     def url(self) -> str:
