@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+LOOKS_EVERY_S = 0.05
 
 
 def children(of: int | None = None) -> dict[int, str]:
@@ -45,7 +48,7 @@ async def gone(pid: int) -> None:
 
 
 class Watch:
-    """Waits for conditions over things that call `changed` when they move."""
+    """Waits for conditions over things that call `changed` when they move, or, like a log, tell nobody."""
 
     def __init__(self) -> None:
         self._moved = asyncio.Event()
@@ -58,4 +61,5 @@ class Watch:
         async with asyncio.timeout(60):
             while not condition():
                 self._moved.clear()
-                await self._moved.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._moved.wait(), LOOKS_EVERY_S)

@@ -112,7 +112,7 @@ async def test_a_client_that_leaves_while_it_waits_leaves_nothing_behind() -> No
     async with simulator(sleep_mode=True) as client:
         await client.post("/sleep")
         with pytest.raises(httpx.ReadTimeout):
-            await client.post("/v1/chat/completions", json=HELLO, timeout=0.1)
+            await client.post("/v1/chat/completions", json=HELLO, timeout=httpx.Timeout(60, read=0.1))
         await client.post("/wake_up")
         assert (await client.get("/load")).json() == {"server_load": 0}
         assert (await client.post("/v1/chat/completions", json=HELLO)).status_code == 200

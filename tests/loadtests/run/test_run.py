@@ -55,7 +55,7 @@ def faulty(number: int, body: bytes) -> list[Step]:
 
 def test_every_count_of_a_run_is_the_scripts(tmp_path: Path) -> None:
     with scripted(faulty) as server:
-        result = execute(plan(server, timeout_s=1.0, slo=Slo(e2e_s=30.0)), tmp_path)
+        result = execute(plan(server, timeout_s=3.0, slo=Slo(e2e_s=30.0)), tmp_path)
         bodies = server.bodies
     report = report_of(result)
     summary = report.summary
