@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.gateway.flights import JSON, KEEN, NO_RETRY, Bench, FakeConnection, S
 from tests.gateway.relayed import BREAKS, DONE, ERROR, PROCESSING, answer, chunk
 
 pytestmark = pytest.mark.usefixtures("now")
+T = TypeVar("T")
 
 
 def plain(
@@ -93,6 +95,11 @@ def test_an_error_without_end_is_refused_and_its_engine_stopped() -> None:
     assert (client.status, client.error["code"], bench.calls[0].aborted) == (502, "engine_error", True)
 
 
+def at_best(seconds: Callable[[T], float], of: T) -> float:
+    """The least of three: a collection of garbage, or a machine that stood still, is no cost of what is read."""
+    return min(seconds(of) for _ in range(3))
+
+
 def test_an_error_in_tiny_pieces_costs_no_more_than_an_answer_that_is_held() -> None:
     begun = b"{" + b'"a":1,' * 143 + b'"error":{"message":"'  # the dearest to tell
     body = begun + b"x" * (HOLD_BYTES + 1 - len(begun))
@@ -108,7 +115,7 @@ def test_an_error_in_tiny_pieces_costs_no_more_than_an_answer_that_is_held() -> 
         exchange.read(*tiny)
         return time.thread_time() - before
 
-    assert seconds(body) < 10 * seconds(body[: HOLD_BYTES // 2])
+    assert at_best(seconds, body) < 10 * at_best(seconds, body[: HOLD_BYTES // 2])
 
 
 def test_a_piece_of_a_large_event_costs_no_more_than_one_of_a_small() -> None:
@@ -125,7 +132,7 @@ def test_a_piece_of_a_large_event_costs_no_more_than_one_of_a_small() -> None:
         exchange.read(*tiny)
         return time.thread_time() - before
 
-    assert seconds(4 * 1024 * 1024) < 20 * seconds(1024)
+    assert at_best(seconds, 4 * 1024 * 1024) < 20 * at_best(seconds, 1024)
 
 
 def test_a_large_answer_whose_error_is_null_passes() -> None:
