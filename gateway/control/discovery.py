@@ -103,18 +103,30 @@ class Discovery:
 
     def _follow(self, name: str, place: Discover, scaled: bool) -> None:
         over, began_s = asyncio.Event(), self._loop.time()
+
+        def tell(difference: MemberDifference) -> None:
+            # One that is over may still hear of its place, as when it was asking: that is not where the engine is now.
+            if difference and not over.is_set():
+                self._found.differs(name, difference)
+
         if place.kubernetes is not None:
             api = Api(api_place(place.kubernetes, self._environ), self._spawn)
-            watch = self._watch(api, name, place, place.kubernetes, scaled)
+            watch = self._watch(api, name, place, place.kubernetes, scaled, tell)
             self._followers[name] = _Follower((place, scaled), over, lambda: max(began_s, watch.heard_s))
             self._spawn(f"discovery of {name}", functools.partial(_run, watch, api, over))
         elif place.dns is not None:
-            looks = _Looks(name, place.dns, place.scheme, self._found.differs, self._resolve, self._pause)
+            looks = _Looks(name, place.dns, place.scheme, tell, self._resolve, self._pause)
             self._followers[name] = _Follower((place, scaled), over, lambda: max(began_s, looks.heard_s))
             self._spawn(f"discovery of {name}", functools.partial(looks.run, over))
 
     def _watch(
-        self, api: Api, name: str, place: Discover, where: KubernetesPlace, scaled: bool
+        self,
+        api: Api,
+        name: str,
+        place: Discover,
+        where: KubernetesPlace,
+        scaled: bool,
+        tell: Callable[[MemberDifference], None],
     ) -> Watch[Slice] | Watch[ServingPod] | PoolWatch:
         namespace = where.namespace or own_namespace()
         rng = random.Random()  # noqa: S311 - spreads requests
@@ -126,7 +138,7 @@ class Discovery:
                 scheme=place.scheme,
                 port=where.port if isinstance(where.port, int) else None,
                 one_port=scaled,
-                told=lambda difference: self._tell(name, difference),
+                told=tell,
                 named=name,
                 rng=rng,
                 pause=self._pause,
@@ -139,8 +151,8 @@ class Discovery:
                 f"/api/v1/namespaces/{namespace}/pods",
                 selector_of(where.labels),
                 ServingPod,
-                changed=lambda pod, now: self._tell(name, pods.changed(pod, now)),
-                gone=lambda pod: self._tell(name, pods.gone(pod)),
+                changed=lambda pod, now: tell(pods.changed(pod, now)),
+                gone=lambda pod: tell(pods.gone(pod)),
                 named=name,
                 rng=rng,
                 pause=self._pause,
@@ -151,17 +163,13 @@ class Discovery:
             f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
             f"{OF_SERVICE}={where.service}",
             Slice,
-            changed=lambda slice_, now: self._tell(name, found.changed(slice_, now)),
-            gone=lambda slice_: self._tell(name, found.gone(slice_)),
+            changed=lambda slice_, now: tell(found.changed(slice_, now)),
+            gone=lambda slice_: tell(found.gone(slice_)),
             reads=SliceEvents().read,
             named=name,
             rng=rng,
             pause=self._pause,
         )
-
-    def _tell(self, name: str, difference: MemberDifference) -> None:
-        if difference:
-            self._found.differs(name, difference)
 
 
 async def _run(watch: Watch[Slice] | Watch[ServingPod] | PoolWatch, api: Api, over: asyncio.Event) -> None:
@@ -180,14 +188,14 @@ class _Looks:
         name: str,
         place: DnsPlace,
         scheme: str,
-        differs: Callable[[str, MemberDifference], None],
+        tell: Callable[[MemberDifference], None],
         resolve: Resolve,
         pause: Pause,
     ) -> None:
         self._name = name
         self._place = place
         self._scheme = scheme
-        self._differs = differs
+        self._tell = tell
         self._resolve = resolve
         self._pause = pause
         self._known: dict[str, Replica] = {}
@@ -227,8 +235,7 @@ class _Looks:
             removed=tuple(id for id in self._known if id not in now),
         )
         self._known = now
-        if difference:
-            self._differs(self._name, difference)
+        self._tell(difference)
 
 
 async def addresses(host: str, port: int) -> list[str]:
