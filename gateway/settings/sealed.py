@@ -27,8 +27,9 @@ _AT_ONCE: Final = 16
 _NIL: Final = msgspec.msgpack.encode(None)
 
 
-class Part(msgspec.Struct, array_like=True, frozen=True):
-    """One section, or one entry of a section that maps names."""
+class Part(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One section, or one entry of a section that maps names. There may be 2,000: the collector need not look at
+    them, since nothing in them can be part of a cycle."""
 
     section: str
     name: str
@@ -99,11 +100,13 @@ class Opening:
         """Each well under a millisecond. Raises ValueError for what the schema does not take."""
         decode = msgspec.msgpack.Decoder().decode
         adapters = _named()
-        known: dict[tuple[str, str], bytes] = {}
+        known: dict[str, dict[str, bytes]] = {}
         used: dict[str, Any] = {}
         if self._before is not None:
             old, in_use = self._before
-            known = {(part.section, part.name): part.data for part in old.parts if part.name}
+            for part in old.parts:
+                if part.name:
+                    known.setdefault(part.section, {})[part.name] = part.data
             used = {section: getattr(in_use, section) for section in adapters}
             yield
         fields: dict[str, Any] = {}
@@ -113,7 +116,7 @@ class Opening:
                 fields["auth"], rest["auth"] = yield from _opened_auth(part.data)
             elif part.section not in adapters:
                 rest[part.section] = decode(part.data)
-            elif known.get((part.section, part.name)) == part.data:
+            elif known.get(part.section, {}).get(part.name) == part.data:
                 fields.setdefault(part.section, {})[part.name] = used[part.section][part.name]
             else:
                 entry = yield from _entry(adapters[part.section], decode(part.data))

@@ -1,5 +1,6 @@
 """What engines are asked beside requests: each file is a loop over replicas, or over engines, and tells the workers.
 
+asked.py             whom a round was about, so that what is kept of others is forgotten
 health.py            whether a replica answers
 loads.py             how busy it says it is
 kv_events.py         what it caches, as it publishes it

@@ -14,8 +14,9 @@ from typing import Any, Final
 from engines.errors import EngineError
 from engines.port import Engine
 from gateway import clock
+from gateway.control.asking.asked import AT_ONCE, Asked
 from gateway.control.pacing import paced
-from gateway.fleet.steps import emptying, in_slices
+from gateway.fleet.steps import in_slices
 from gateway.process.supervisor import Supervisor
 from gateway.store.messages import SeenVersion
 from gateway.telemetry.metrics import OTHER, Metrics
@@ -24,8 +25,6 @@ from routing.replicas.replica import ReplicaKey
 
 EVERY_S: Final = 60.0
 """One free request to each replica so often."""
-AT_ONCE: Final = 256
-"""Replicas looked at in one step."""
 MOST_SHOWN: Final = 8
 """Versions of one engine that metrics name: a rolling upgrade has two."""
 
@@ -56,7 +55,7 @@ class EngineVersions:
 
     async def look(self, down: Collection[ReplicaKey] = ()) -> None:
         """One round, over the replicas that are not `down`."""
-        seen: set[ReplicaKey] = set()
+        seen = Asked()
         await paced(self._questions(seen, down), self._tell_news)
         await in_slices(self._forget_all_but(seen))
         self._tell_news()
@@ -72,11 +71,11 @@ class EngineVersions:
         return [(labels, float(count)) for labels, count in shown.items()]
 
     def _questions(
-        self, seen: set[ReplicaKey], down: Collection[ReplicaKey]
+        self, seen: Asked, down: Collection[ReplicaKey]
     ) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
         for name, engine in self._watched():
             for replica in engine.replicas:
-                seen.add((name, replica.id))
+                seen.add(name, replica.id)
                 if (name, replica.id) not in down:
                     yield functools.partial(self._ask, name, engine, replica.id)
 
@@ -95,13 +94,13 @@ class EngineVersions:
         if news:
             self._tell(news)
 
-    def _forget_all_but(self, seen: set[ReplicaKey]) -> Iterator[None]:
-        for at, key in enumerate(list(self._known), 1):
-            if key not in seen and self._known.pop(key, None) is not None:
-                self._news.append(SeenVersion(*key, "", int(self._wall_s() * 1e3)))
+    def _forget_all_but(self, seen: Asked) -> Iterator[None]:
+        for at, key in enumerate((yield from seen.others(self._known)), 1):
+            del self._known[key]
+            self._news.append(SeenVersion(*key, "", int(self._wall_s() * 1e3)))
             if at % AT_ONCE == 0:
                 yield
-        yield from emptying(seen)
+        yield from seen.let_go()
 
 
 def watch_versions(

@@ -19,17 +19,15 @@ import structlog
 from engines.errors import OutOfSockets
 from engines.port import Engine
 from gateway import clock
+from gateway.control.asking.asked import AT_ONCE, Asked
 from gateway.control.pacing import paced
-from gateway.fleet.steps import emptying, in_slices
+from gateway.fleet.steps import in_slices
 from gateway.refusing import shortage
 from gateway.settings import Health
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
 from routing.replicas.replica import ReplicaKey
 
 log = structlog.get_logger()
-
-_AT_ONCE: Final = 256
-"""Replicas to a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +87,16 @@ class HealthBoard:
         """Whether a change of this replica is to be told: not where it was, in the same words."""
         return not why or self._told.pop(key, None) != why
 
-    def keep(self, keys: set[ReplicaKey]) -> Iterator[None]:
-        """Forget all other replicas, in steps: there may be 19,200. The set is empty afterwards."""
-        for at, key in enumerate(list(self._runs), 1):
-            if key not in keys:
-                del self._runs[key]
-                self.down.discard(key)
-                self.why.pop(key, None)
-                self._told.pop(key, None)
-            if at % _AT_ONCE == 0:
+    def keep(self, asked: Asked) -> Iterator[None]:
+        """Forget all other replicas, in steps: there may be 19,200."""
+        for at, key in enumerate((yield from asked.others(self._runs)), 1):
+            del self._runs[key]
+            self.down.discard(key)
+            self.why.pop(key, None)
+            self._told.pop(key, None)
+            if at % AT_ONCE == 0:
                 yield
-        yield from emptying(keys)
+        yield from asked.let_go()
 
 
 class HealthLoop:
@@ -129,15 +126,15 @@ class HealthLoop:
         """One round of free probes."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        seen: set[ReplicaKey] = set()
+        seen = Asked()
         await paced(self._probes(rule, seen), self._tell)
         await in_slices(self._board.keep(seen))
         self._took_s = loop.time() - began_s
 
-    def _probes(self, rule: Health, seen: set[ReplicaKey]) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+    def _probes(self, rule: Health, seen: Asked) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
         for name, engine in self._watched():
             for replica in engine.replicas:
-                seen.add((name, replica.id))
+                seen.add(name, replica.id)
                 yield functools.partial(self._probe, name, engine, replica.id, rule)
 
     async def _probe(self, name: str, engine: Engine, replica: str, rule: Health) -> None:

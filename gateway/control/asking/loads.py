@@ -20,15 +20,14 @@ from typing import Any, Final
 from engines.errors import EngineError
 from engines.loads import EngineLoad
 from engines.port import Engine
+from gateway.control.asking.asked import AT_ONCE, Asked
 from gateway.control.pacing import paced
-from gateway.fleet.steps import emptying, in_slices
+from gateway.fleet.steps import in_slices
 from gateway.workers.exchange.messages import LoadReport
 from routing.replicas.replica import ReplicaKey
 from routing.replicas.reported import LAST_INTERVALS
 
 COALESCE_S: Final = 0.05
-AT_ONCE: Final = 256
-"""Replicas looked at in one step."""
 HIT_DECAY_S: Final = 60.0
 """The hit ratio is that of about the last minute."""
 
@@ -99,20 +98,19 @@ class EngineLoads:
         """One round, to be followed by another in `interval_s` seconds, which is also what an answer may take."""
         began_s = asyncio.get_running_loop().time()
         self._interval_s = interval_s
-        asked: set[ReplicaKey] = set()
+        asked = Asked()
         await paced(self._questions(asked))
         await in_slices(self._forget_all_but(asked))
         self._took_s = asyncio.get_running_loop().time() - began_s
 
-    def _forget_all_but(self, asked: set[ReplicaKey]) -> Iterator[None]:
-        """In steps: to look through 19,200 at once holds the loop for 6 ms. The set is empty afterwards."""
-        for at, key in enumerate(list(self._seen), 1):
-            if key not in asked:
-                self._seen.pop(key, None)
-                self._looked_up.pop(key, None)
+    def _forget_all_but(self, asked: Asked) -> Iterator[None]:
+        """In steps: to look through 19,200 at once holds the loop for 6 ms."""
+        for at, key in enumerate((yield from asked.others(self._seen)), 1):
+            del self._seen[key]
+            self._looked_up.pop(key, None)
             if at % AT_ONCE == 0:
                 yield
-        yield from emptying(asked)
+        yield from asked.let_go()
 
     def tell_again(self) -> None:
         """There is a worker that has heard nothing yet: the next round tells of idle replicas too."""
@@ -127,10 +125,10 @@ class EngineLoads:
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
-    def _questions(self, asked: set[ReplicaKey]) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+    def _questions(self, asked: Asked) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
         for name, engine in self._watched():
             for replica in engine.replicas:
-                asked.add((name, replica.id))
+                asked.add(name, replica.id)
                 yield functools.partial(self._ask, name, engine, replica.id)
 
     async def _ask(self, name: str, engine: Engine, replica: str) -> None:
@@ -204,7 +202,8 @@ class EngineLoads:
 
     def _lately(self, among: dict[ReplicaKey, _Seen]) -> Iterator[tuple[ReplicaKey, _Seen]]:
         oldest_s = self._oldest_s()
-        return ((key, seen) for key, seen in list(among.items()) if seen.at_s >= oldest_s)
+        # no list of pairs: 19,200 new objects at once
+        return ((key, seen) for key in list(among) if (seen := among.get(key)) and seen.at_s >= oldest_s)
 
     def _oldest_s(self) -> float:
         """Since when a report must have come to count."""

@@ -20,7 +20,7 @@ from gateway.fleet.steps import in_slices, letting_go, made_in_slices
 from gateway.links.link import Link
 from gateway.links.questions import AskFailed, LinkError, LinkLost
 from gateway.settings import ConfigError, Settings
-from gateway.settings.load import ca_files
+from gateway.settings.load import gather_ca_files
 from gateway.settings.sealed import Sealed, leaving, opened, seal
 from gateway.workers.exchange.messages import Configure, Configured, Keys, Reopen, ToWorker
 
@@ -103,8 +103,11 @@ class Reload:
     async def watch(self) -> None:
         """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""
         try:
-            if self._authorities is None or self._authorities[0] is not self.settings:
-                self._authorities = self.settings, ca_files(self.settings)
+            settings = self.settings
+            if self._authorities is None or self._authorities[0] is not settings:
+                named: set[str] = set()
+                await in_slices(gather_ca_files(settings, named))
+                self._authorities = settings, sorted(named)
             fingerprint = await asyncio.to_thread(self._source.fingerprint, self._authorities[1])
         except NotNow:
             return  # out of descriptors: it may be as it was, and the next look will tell

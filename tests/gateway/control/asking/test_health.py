@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import OutOfSockets
+from gateway.control.asking.asked import Asked
 from gateway.control.asking.health import HealthBoard, HealthLoop, ProbeRun
 from gateway.control.pacing import AT_ONCE, PAUSE_S, PER_TURN
 from gateway.fleet.steps import at_once
@@ -74,7 +75,9 @@ def test_replicas_are_judged_apart() -> None:
 def test_a_replica_that_is_gone_is_forgotten_and_comes_back_up() -> None:
     board = HealthBoard()
     board.note(("e", "0"), False, unhealthy_after=1, healthy_after=1)
-    at_once(board.keep({("e", "1")}))
+    asked = Asked()
+    asked.add("e", "1")
+    at_once(board.keep(asked))
     assert board.down == set()
     board.note(("e", "0"), False, unhealthy_after=2, healthy_after=1)
     assert board.down == set()
