@@ -25,6 +25,7 @@ from gateway.settings import (
     load_settings,
 )
 from gateway.settings.errors import MOST_PROBLEMS, show_path
+from gateway.settings.load import ca_files, gather_ca_files
 
 SHA = hashlib.sha256(b"key").hexdigest()
 VLLM = {"kind": "vllm", "replicas": [{"url": "http://10.0.0.1:8000"}]}
@@ -829,3 +830,15 @@ def test_found_servers_are_asked_at_their_root(kind: str) -> None:
     assert not engine.http_settings().version_in_url
     assert engine.found_at is not None
     assert engine.found_at.scheme == "https"
+
+
+def test_files_of_authorities_are_gathered_an_engine_at_a_time(tmp_path: pathlib.Path) -> None:
+    files = [tmp_path / f"{at}.pem" for at in range(3)]
+    for file in files:
+        file.touch()
+    engines = {f"e{at}": {**VLLM, "ca_file": str(files[at % 3])} for at in range(20)}
+    models = {"m": {"targets": [{"engine": "e0", "model": "m"}]}}
+    settings = load_settings(json.dumps({"auth": {"open": True}, "engines": engines, "models": models}), {}).settings
+    found: set[str] = set()
+    assert len(list(gather_ca_files(settings, found))) == 20
+    assert sorted(found) == ca_files(settings) == [str(file) for file in files]

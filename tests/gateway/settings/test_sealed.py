@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import pathlib
 from itertools import pairwise
@@ -97,6 +98,10 @@ def test_a_step_is_one_engine_or_model() -> None:
     opening = Opening(seal(load(text)))
     assert len(list(opening.steps())) == 41  # and one for the rest
     assert same(opening.loaded, load(text))
+
+
+def test_the_collector_looks_at_no_part() -> None:
+    assert not any(gc.is_tracked(part) for part in seal(load(EXAMPLE)).parts)
 
 
 def test_what_is_the_same_as_before_is_the_same_object() -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from gateway.control.configuration import reading as reading_module
-from gateway.control.configuration.reader import Wanted
+from gateway.control.configuration.reader import Read, Refused, Wanted
 from gateway.control.configuration.reading import Reading, in_child, in_thread
 from gateway.control.configuration.source import Source
 from gateway.settings import ConfigError, load_settings
-from gateway.settings.sealed import seal
+from gateway.settings.sealed import Sealed, seal
 from tests.gateway.control.fakes import FILE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -57,6 +57,23 @@ async def test_a_pipe_in_the_place_of_the_file_holds_nothing_up(tmp_path: Path, 
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ConfigError, match="it is not a regular file"):
         await Source(tmp_path / "fifo", environ={}, reading=reading).read()
+
+
+async def test_what_a_child_has_read_is_taken_in_in_a_turn_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    async def own_turn() -> None:
+        done.append("turn")
+
+    def taken(result: Read | Refused) -> Sealed:
+        done.append("taken")
+        assert isinstance(result, Read)
+        return result.sealed
+
+    monkeypatch.setattr(reading_module, "own_turn", own_turn)
+    monkeypatch.setattr(reading_module, "_taken", taken)
+    await in_child(WANTED)
+    assert done == ["turn", "turn", "taken"]  # it is decoded between the two
 
 
 async def test_without_a_process_there_is_a_complaint() -> None:
