@@ -52,7 +52,36 @@ def settings() -> dict[str, Any]:
     """The gateway's settings as definitions."""
     source = Settings.model_json_schema()
     named = source.pop("$defs")
-    return {name: _converted(node) for name, node in {**named, "Settings": source}.items()}
+    made = {name: _converted(node) for name, node in {**named, "Settings": source}.items()}
+    removable: set[str] = set()
+    _take_null(made, removable)
+    for name in removable:
+        _or_null(made[name])
+    return made
+
+
+def _take_null(node: Any, removable: set[str]) -> None:
+    """Where a name stands for something, null takes it away again, as a later file of values does; the chart leaves it
+    out. `removable` is told the definitions that are so named."""
+    if isinstance(node, list):
+        for item in node:
+            _take_null(item, removable)
+    elif isinstance(node, dict):
+        values = list(node.get("patternProperties", {}).values())
+        if isinstance(node.get("additionalProperties"), dict):
+            values.append(node["additionalProperties"])
+        for value in values:
+            if "$ref" in value:  # in its definition: whoever complains of an `anyOf` names no key
+                removable.add(value["$ref"].removeprefix("#/definitions/"))
+            else:
+                _or_null(value)
+        for value in node.values():
+            _take_null(value, removable)
+
+
+def _or_null(node: dict[str, Any]) -> None:
+    types = node["type"] if isinstance(node["type"], list) else [node["type"]]
+    node["type"] = [*types, *(["null"] if "null" not in types else [])]
 
 
 def _converted(node: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +125,7 @@ def _one_of_kinds(discriminator: dict[str, Any]) -> dict[str, Any]:
         "additionalProperties": True,
         "allOf": [
             {
-                "if": {"properties": {key: {"const": kind}}, "required": [key]},
+                "if": {"type": "object", "properties": {key: {"const": kind}}, "required": [key]},
                 "then": {"$ref": reference.replace("#/$defs/", "#/definitions/")},
             }
             for kind, reference in sorted(kinds.items())

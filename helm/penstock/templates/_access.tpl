@@ -12,7 +12,7 @@ the reader's to grant. */}}
 {{- define "penstock.places" -}}
 {{- $root := . -}}
 {{- $places := list -}}
-{{- range $_, $engine := .Values.config.engines | default dict -}}
+{{- range $_, $engine := (include "penstock.given" . | fromJson).engines | default dict -}}
 {{- $place := ($engine.discover | default dict).kubernetes | default dict -}}
 {{- if and $place (not $place.api_url) (eq ($place.namespace | default $root.Release.Namespace) $root.Release.Namespace) -}}
 {{- $places = append $places $place -}}
@@ -26,7 +26,7 @@ may there is the reader's to grant. */}}
 {{- define "penstock.abroad" -}}
 {{- $root := . -}}
 {{- $places := list -}}
-{{- range $name, $engine := .Values.config.engines | default dict -}}
+{{- range $name, $engine := (include "penstock.given" . | fromJson).engines | default dict -}}
 {{- $place := ($engine.discover | default dict).kubernetes | default dict -}}
 {{- if and $place (not $place.api_url) (ne ($place.namespace | default $root.Release.Namespace) $root.Release.Namespace) -}}
 {{- $places = append $places (dict "engine" $name "place" $place "workload" (dig "autoscale" "kubernetes" "" $engine)) -}}
@@ -53,7 +53,7 @@ may there is the reader's to grant. */}}
 {{- define "penstock.workloads" -}}
 {{- $root := . -}}
 {{- $workloads := list -}}
-{{- range $_, $engine := .Values.config.engines | default dict -}}
+{{- range $_, $engine := (include "penstock.given" . | fromJson).engines | default dict -}}
 {{- $place := dig "discover" "kubernetes" "" $engine -}}
 {{- $workload := dig "autoscale" "kubernetes" "" $engine -}}
 {{- if and (kindIs "map" $workload) (kindIs "map" $place) -}}

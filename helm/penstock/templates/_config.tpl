@@ -1,3 +1,23 @@
+{{/* Takes away, in place, the names that a later file of values says null of, wherever they are. Takes a map. */}}
+{{- define "penstock.drop.null" -}}
+{{- range $name, $value := . -}}
+{{- if kindIs "map" $value -}}
+{{- include "penstock.drop.null" $value -}}
+{{- else if kindIs "slice" $value -}}
+{{- range $value -}}{{- if kindIs "map" . -}}{{- include "penstock.drop.null" . -}}{{- end -}}{{- end -}}
+{{- else if kindIs "invalid" $value -}}
+{{- $_ := unset $ $name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* `config` without them, in JSON. */}}
+{{- define "penstock.given" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- include "penstock.drop.null" $config -}}
+{{- toJson $config -}}
+{{- end -}}
+
 {{/* The gateway's configuration, as YAML: `config`, and what the chart knows of the cluster. */}}
 {{- define "penstock.config" -}}
 {{- $root := . -}}
@@ -15,6 +35,7 @@
 {{- end -}}
 {{- $_ := set $config "engines" $engines -}}
 {{- $config = merge $config (include "penstock.config.cluster" . | fromYaml) -}}
+{{- include "penstock.drop.null" $config -}}
 {{- toYaml $config -}}
 {{- end -}}
 
@@ -56,12 +77,12 @@
 
 {{/* "true" where engines of `config` sleep. */}}
 {{- define "penstock.config.sleeps" -}}
-{{- range $_, $engine := .Values.config.engines | default dict -}}{{- if kindIs "map" (dig "autoscale" "sleep" "" $engine) }}true{{ end -}}{{- end -}}
+{{- range $_, $engine := (include "penstock.given" . | fromJson).engines | default dict -}}{{- if kindIs "map" (dig "autoscale" "sleep" "" $engine) }}true{{ end -}}{{- end -}}
 {{- end -}}
 
 {{/* "true" where engines of `config` are scaled by the gateways. */}}
 {{- define "penstock.config.scales" -}}
-{{- range $_, $engine := .Values.config.engines | default dict -}}{{- if kindIs "map" (dig "autoscale" "kubernetes" "" $engine) }}true{{ end -}}{{- end -}}
+{{- range $_, $engine := (include "penstock.given" . | fromJson).engines | default dict -}}{{- if kindIs "map" (dig "autoscale" "kubernetes" "" $engine) }}true{{ end -}}{{- end -}}
 {{- end -}}
 
 {{/* "true" where gateways find each other: where engines are scaled, or sleep. A rolling update has two of one. */}}

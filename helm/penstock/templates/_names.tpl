@@ -70,5 +70,5 @@ metadata:
 
 {{/* The model that the notes and the helm test ask. */}}
 {{- define "penstock.first.model" -}}
-{{- .Values.test.model | default (keys (.Values.config.models | default dict) | sortAlpha | first) -}}
+{{- .Values.test.model | default (keys ((include "penstock.given" . | fromJson).models | default dict) | sortAlpha | first) -}}
 {{- end -}}

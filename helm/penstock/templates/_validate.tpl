@@ -1,7 +1,7 @@
 {{/* What the schema cannot say: each failure names the value and says what to do. */}}
 {{- define "penstock.validate" -}}
 {{- $root := . -}}
-{{- $config := .Values.config -}}
+{{- $config := include "penstock.given" . | fromJson -}}
 {{- if not $config.models -}}
 {{- fail "\n\nconfig.models is empty: a gateway without models serves nothing. Add `-f presets/laptop.yaml` (of the chart) to try it with simulators, or write config.models: {chat: {targets: [{engine: NAME}]}}." -}}
 {{- end -}}
@@ -90,7 +90,7 @@
 {{- if not $e.model -}}
 {{- fail (printf "%s.model is empty: name what it serves, such as meta-llama/Llama-3.1-8B-Instruct." $at) -}}
 {{- end -}}
-{{- if hasKey (.root.Values.config.engines | default dict) .name -}}
+{{- if hasKey ((include "penstock.given" .root | fromJson).engines | default dict) .name -}}
 {{- fail (printf "%s is in config.engines too: keep one of them; what the configuration says besides goes into engines.%s.config." $at .name) -}}
 {{- end -}}
 {{- range $key := list "kind" "replicas" "launch" "discover" "api_key" -}}

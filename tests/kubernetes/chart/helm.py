@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,22 +93,31 @@ def template(
     namespace: str = "llm",
     kubernetes: str = LATEST,
     set: Sequence[str] = (),
+    over: dict[str, Any] | None = None,
 ) -> Objects:
-    """A preset with more values over it, rendered. Raises Refused."""
-    return _template(helm, name, json.dumps(values or {}), release, namespace, kubernetes, tuple(set))
+    """A preset with more values over it, and with `over` in a file over all that, rendered. Raises Refused."""
+    later = json.dumps(over or {})
+    return _template(helm, name, json.dumps(values or {}), release, namespace, kubernetes, tuple(set), later)
 
 
 @functools.cache
 def _template(
-    helm: str, name: str, values: str, release: str, namespace: str, kubernetes: str, set: tuple[str, ...]
+    helm: str, name: str, values: str, release: str, namespace: str, kubernetes: str, set: tuple[str, ...], over: str
 ) -> Objects:
     sets = [word for pair in set for word in ("--set", pair)]
     arguments = ["template", release, str(CHART), "--namespace", namespace, "--kube-version", f"{kubernetes}.0"]
     arguments += [*(["--values", str(preset(name))] if name else []), *sets]
-    for key, value in flat(json.loads(values)):
-        arguments += ["--set-json", f"{key}={json.dumps(value)}"]
-    text = call(helm, *arguments)
-    return Objects(it for it in yaml.safe_load_all(text) if it)
+    with tempfile.TemporaryDirectory() as directory:
+        if over != "{}":  # Helm takes what `--set` says over any file
+            for at, text in enumerate((values, over)):
+                file = Path(directory) / f"{at}.yaml"
+                file.write_text(text)
+                arguments += ["--values", str(file)]
+        else:
+            for key, value in flat(json.loads(values)):
+                arguments += ["--set-json", f"{key}={json.dumps(value)}"]
+        rendered = call(helm, *arguments)
+    return Objects(it for it in yaml.safe_load_all(rendered) if it)
 
 
 def flat(values: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:

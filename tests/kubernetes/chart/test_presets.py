@@ -97,6 +97,46 @@ def test_null_takes_an_engine_of_a_preset_away(helm: str, mode: str) -> None:
         template(helm, "gpu", {"engines": {"qwen": None}})
 
 
+NAMED: dict[str, Any] = {
+    "engines": {"far": {"kind": "openai", "base_url": "http://far/v1", "headers": {"x-team": "a", "x-kept": "b"}}},
+    "models": {
+        "gone": {"targets": [{"engine": "away"}]},
+        "far": {
+            "targets": [{"engine": "far", "model": "m"}],
+            "experiment": {
+                "arms": {"control": {}, "other": {"weight": 5, "policy": {"name": "random"}}, "gone": {"weight": 5}},
+                "control": "control",
+                "salt": "1",
+            },
+        },
+    },
+    "prices": {"far/m": {"input_usd_per_mtok": 1}, "far/gone": {"input_usd_per_mtok": 2}},
+}
+"""What one file of values says under `config`."""
+TAKEN_AWAY: dict[str, Any] = {
+    "engines": {"far": {"headers": {"x-team": None}}, "away": None},
+    "models": {"gone": None, "far": {"experiment": {"arms": {"gone": None}}}},
+    "prices": {"far/gone": None},
+}
+"""And what a later one does."""
+
+
+def test_null_takes_whatever_has_a_name_in_the_configuration_away(helm: str, tmp_path: Path) -> None:
+    config = template(helm, "laptop", {"config": NAMED}, over={"config": TAKEN_AWAY}).config
+    assert config["models"].keys() & {"gone", "far"} == {"far"}
+    assert "away" not in config["engines"]
+    assert config["engines"]["far"]["headers"] == {"x-kept": "b"}
+    assert set(config["models"]["far"]["experiment"]["arms"]) == {"control", "other"}
+    assert list(config["prices"]) == ["far/m"]
+    assert "null" not in yaml.safe_dump(config)
+    assert {"far", "sim"} == set(load_settings(written(tmp_path, config), {}).settings.engines)
+
+
+def test_a_chart_whose_every_model_is_taken_away_has_none(helm: str) -> None:
+    with pytest.raises(Refused, match=r"config\.models is empty"):
+        template(helm, "laptop", over={"config": {"models": {"chat": None}}})
+
+
 def test_without_a_model_the_chart_says_which_preset_to_take(helm: str) -> None:
     with pytest.raises(Refused, match=r"(?s)config\.models is empty.*presets/laptop\.yaml"):
         template(helm, "")
