@@ -208,7 +208,7 @@ async def test_what_is_more_than_may_wait_goes_to_a_file_without_what_is_on_its_
         s.writer.willing = False
         for _ in range(30):
             s.shipping.take([b"x" * 100], 1)
-        await s.until(lambda: s.shipping.kept == 10)
+        await s.until(lambda: s.shipping.kept == 10 == len(s.writer.batches))
         assert (s.shipping.held_bytes, s.shipping.dropped) == (1_000, 0)
         s.writer.links[-1].tell(Stored(list(range(1, 11))))
         await s.until(lambda: not s.shipping.kept and not s.shipping._spill.open)
