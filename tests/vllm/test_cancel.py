@@ -41,7 +41,7 @@ def frees_vllm(vllm_url: str) -> FreesVllm:
         for _ in range(TRIES):
             before = metric(vllm_url, GENERATED)
             ask_and_leave()
-            until(lambda: metric(vllm_url, RUNNING) == 0, 20, "vLLM runs nothing")
+            until(lambda: metric(vllm_url, RUNNING) == 0, 60, "vLLM runs nothing")
             made = metric(vllm_url, GENERATED) - before
             assert made > 0
             if made < TOKENS:

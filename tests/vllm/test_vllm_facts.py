@@ -145,7 +145,7 @@ def test_a_client_that_leaves_frees_its_slot_and_is_not_counted_as_finished(http
     body = {**HELLO, "stream": True, "max_tokens": 4000, "ignore_eos": True}
     with http.stream("POST", "/v1/chat/completions", json=body) as answer:
         next(answer.iter_raw())
-    until(lambda: metric(vllm_url, RUNNING) == 0, 20, "vLLM runs nothing")
+    until(lambda: metric(vllm_url, RUNNING) == 0, 60, "vLLM runs nothing")
     assert metric(vllm_url, GENERATED) < generated + 4000
     assert metric(vllm_url, FINISHED, finished_reason="abort") == 0
 

@@ -78,7 +78,7 @@ async def following(
         yield told, watch
     finally:
         over.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
         await api.close()
 
 

@@ -53,7 +53,7 @@ class Follower:
         await self.turns.acquire()
 
     async def until(self, what: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not what():
                 await asyncio.sleep(0)
 
@@ -73,7 +73,7 @@ async def following(relist_s: float = 1e9, token_file: str = "") -> AsyncIterato
         finally:
             follower.over.set()
             follower.turns.release()
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, 60)
             await api.close()
 
 

@@ -289,6 +289,6 @@ async def test_an_address_that_is_taken_and_a_package_that_is_missing_are_told(m
 
 
 async def until(what: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not what():
             await asyncio.sleep(0)
