@@ -75,6 +75,8 @@ def run(options: argparse.Namespace, work: Path) -> tuple[Found, list[float]]:
         started.callback(backend_process.stop)
         pieces_process, pieces = engine(work / "pieces.log", "loadtests.stall.pieces", load_cores)
         started.callback(pieces_process.stop)
+        telling_process, telling = engine(work / "telling.log", "loadtests.stall.telling", load_cores)
+        started.callback(telling_process.stop)
         yardstick = Yardstick(work / "bare.log", backend, gateway_cores, load_cores)
         started.callback(yardstick.stop)
         yardstick.read()
@@ -86,7 +88,8 @@ def run(options: argparse.Namespace, work: Path) -> tuple[Found, list[float]]:
                 if not here:
                     continue
                 home = work / f"{build}-{place.name}".lower().replace(" ", "-")
-                watched = Watched(place, home, backend, pieces, program, gateway_cores, load_cores)
+                behind = telling if place is Place.SCALED else backend
+                watched = Watched(place, home, behind, pieces, program, gateway_cores, load_cores)
                 with contextlib.closing(watched):
                     warm(watched)
                     for cause in here:

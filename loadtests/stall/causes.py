@@ -14,13 +14,15 @@ from loadtests.path import check, wrk
 from loadtests.peers.commands import API_KEY
 from loadtests.stall import bodies, provider, translations
 from loadtests.stall.bodies import MIB
-from loadtests.stall.stage import Place, StallError, Watched
+from loadtests.stall.stage import KEYS, Place, StallError, Watched, key_of
 from loadtests.stall.table import LIMIT_MS, SMALL_MS, STEP_MS
 
 DONE_S = 60.0
 LIMIT_BYTES = 16 * MIB - 1
 SMALL_BYTES = MIB - 1
 LOG_S = 3.0
+FREED_S = 1.0
+"""For what a reload does after its answer: what is out of use is let go of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,11 @@ def ask(
     return text
 
 
-def get(watched: Watched, path: str) -> bytes:
+def get(watched: Watched, path: str, key: str = API_KEY) -> bytes:
     """The body of a GET. Raises StallError."""
     connection = http.client.HTTPConnection("127.0.0.1", watched.port, timeout=DONE_S)
     try:
-        connection.request("GET", path, headers={"authorization": f"Bearer {API_KEY}"})
+        connection.request("GET", path, headers={"authorization": f"Bearer {key}"})
         return connection.getresponse().read()
     except (OSError, http.client.HTTPException) as error:
         raise StallError(f"no answer: {error!r}") from None
@@ -128,6 +130,33 @@ def _until_served(watched: Watched, model: str) -> None:
             return
 
 
+def keys_replaced(watched: Watched) -> None:
+    """Ten thousand keys, and nothing else, are others; over when one of the new is known."""
+    watched.changes += 1
+    watched.configure(keys=watched.changes)
+    os.kill(watched.process.pid, signal.SIGHUP)
+    _until_known(watched, key_of(watched.changes, KEYS - 1))
+
+
+def keys_dropped(watched: Watched) -> None:
+    """They come with one model more, and leave with another."""
+    for keys in (1, 0):
+        watched.changes += 1
+        watched.configure(extra_model=f"fresh-{watched.changes}", keys=keys * watched.changes)
+        os.kill(watched.process.pid, signal.SIGHUP)
+        _until_served(watched, f"fresh-{watched.changes}")
+    time.sleep(FREED_S)
+
+
+def _until_known(watched: Watched, key: str) -> None:
+    deadline = time.monotonic() + DONE_S
+    while b'"object":"list"' not in get(watched, "/v1/models", key):
+        if time.monotonic() > deadline:
+            raise StallError(f"the keys were not taken within {DONE_S:g} s")
+        time.sleep(0.1)
+    time.sleep(FREED_S)
+
+
 def unknown_model(watched: Watched) -> None:
     """Names that nobody has, each of them new; the nearest are looked for."""
     for number in range(50):
@@ -190,6 +219,10 @@ def causes() -> list[Cause]:
         Cause("the access log at full rate", SMALL_MS, Place.SMALL, log_flush, times=1),
         Cause("reload: 1,000 models and one more", SMALL_MS, Place.MODELS, reload),
         Cause("a scrape with 1,000 models", SMALL_MS, Place.MODELS, exposition),
+        Cause("10,000 keys are others", STEP_MS, Place.KEYS, keys_replaced),
+        Cause("10,000 keys come and leave", STEP_MS, Place.KEYS, keys_dropped),
+        Cause("a scrape with 300 models x 64 that tell", SMALL_MS, Place.SCALED, exposition),
+        Cause("nothing asked, 300 models x 64 that tell", SMALL_MS, Place.SCALED, standing_by, times=1),
         Cause("nothing asked, 300 models x 64", SMALL_MS, Place.FLEET, standing_by, times=1),
         Cause("one replica of 300 models x 64", STEP_MS, Place.FLEET, replica_replaced),
     ]

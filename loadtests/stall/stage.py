@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 import json
 import re
 import shutil
@@ -27,6 +28,10 @@ LOOK_EVERY_S = 2.0
 EDITS: dict[str, Any] = {"temperature": {"set": 0.5}, "max_tokens": {"max": 512}, "system_prefix": "Be brief."}
 COPIED: dict[str, Any] = {"share": 1, "cost_per_hour_usd": 1e6, "targets": [{"engine": "gemini", "model": "small"}]}
 MODELS, FLEET, REPLICAS = 1000, 300, 64
+KEYS = 10_000
+SCALED: dict[str, Any] = {"autoscale": {"min": REPLICAS, "max": REPLICAS, "sleep": {}}}
+"""All of them are needed, so none is put to sleep."""
+TOLD = "\npenstock_engine_kv_usage_ratio{"
 
 
 class StallError(Exception):
@@ -39,6 +44,8 @@ class Place(enum.Enum):
     SMALL = "one model"
     MODELS = "1,000 models on one engine"
     FLEET = "300 models, each on an engine of 64 replicas"
+    SCALED = "the same, telling their load and following their traffic"
+    KEYS = "10,000 API keys"
 
 
 def until(ready: Callable[[], bool], process: Launched, bound_s: float = READY_S, every_s: float = 0.02) -> None:
@@ -57,8 +64,11 @@ def engine(log: Path, module: str, cores: set[int]) -> tuple[Launched, str]:
     return process, f"http://127.0.0.1:{log.read_text().strip()}"
 
 
-def config(place: Place, backend: str, pieces: str, work: Path, extra: str = "", replaced: int = 0) -> dict[str, Any]:
-    """The configuration of a place; `extra` is one model more, `replaced` another address of one replica."""
+def config(
+    place: Place, backend: str, pieces: str, work: Path, extra: str = "", replaced: int = 0, keys: int = 0
+) -> dict[str, Any]:
+    """The configuration of a place; `extra` is one model more, `replaced` another address of one replica, `keys` which
+    10,000 keys there are: 0 is none of them."""
     made: dict[str, Any] = penstock_config(backend, work)
     target = {"engine": "fixed", "model": "bench"}
     if place is Place.SMALL:
@@ -75,19 +85,32 @@ def config(place: Place, backend: str, pieces: str, work: Path, extra: str = "",
         made["models"]["convs"] = {"targets": [target, target | {"engine": "other"}], "policy": {"name": "session"}}
     elif place is Place.MODELS:
         made["models"] = {f"m{number:04d}": {"targets": [target]} for number in range(MODELS)}
+    elif place is Place.KEYS:
+        made["auth"]["keys"] += [{"id": f"{n}", "sha256": key_digest(keys, n)} for n in range(KEYS if keys else 0)]
     else:
-        made["health"] = {"interval_s": 600}
+        # A report of load counts for three intervals, and a round over all replicas takes 48 s.
+        made["health"] = {"interval_s": 600} | ({"load_interval_s": 60} if place is Place.SCALED else {})
         engines, models = {}, {}
         for number in range(FLEET):
             replicas = [{"id": f"{each}", "url": f"{backend}/{each}"} for each in range(REPLICAS)]
             if replaced and not number:
                 replicas[-1] = {"id": f"new-{replaced}", "url": f"{backend}/new"}
-            engines[f"e{number:03d}"] = {"kind": "vllm", "replicas": replicas}
+            scaled = SCALED if place is Place.SCALED else {}
+            engines[f"e{number:03d}"] = {"kind": "vllm", "replicas": replicas} | scaled
             models[f"m{number:03d}"] = {"targets": [{"engine": f"e{number:03d}", "model": "bench"}]}
         made["engines"], made["models"] = made["engines"] | engines, {"bench": {"targets": [target]}} | models
     if extra:
         made["models"][extra] = {"targets": [target]}
     return made
+
+
+def key_of(keys: int, number: int) -> str:
+    """One of the 10,000."""
+    return f"sk-stall-{keys}-{number}"
+
+
+def key_digest(keys: int, number: int) -> str:
+    return hashlib.sha256(key_of(keys, number).encode()).hexdigest()
 
 
 class Watched:
@@ -117,11 +140,15 @@ class Watched:
         if place is Place.FLEET:
             looked = Looked()
             until(lambda: looked.over(get(self.port, "/metrics")), self.process, LOOKED_S, LOOK_EVERY_S)
+        if place is Place.SCALED:
+            every = FLEET * REPLICAS
+            until(lambda: get(self.port, "/metrics").count(TOLD) >= every, self.process, LOOKED_S, LOOK_EVERY_S)
 
-    def configure(self, extra_model: str = "", replaced_replica: int = 0) -> None:
+    def configure(self, extra_model: str = "", replaced_replica: int = 0, keys: int = 0) -> None:
         """Write the configuration anew."""
         partial = self._config.with_suffix(".partial")
-        text = json.dumps(config(*self._made, extra=extra_model, replaced=replaced_replica), separators=(",", ":"))
+        made = config(*self._made, extra=extra_model, replaced=replaced_replica, keys=keys)
+        text = json.dumps(made, separators=(",", ":"))
         partial.write_text(text)  # JSON is YAML
         partial.replace(self._config)
 

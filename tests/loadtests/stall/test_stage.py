@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from loadtests.stall.stage import Looked, Place, StallError, builds, config, program_of, started
+from gateway.settings import load_settings
+from loadtests.path.backend import GET
+from loadtests.stall.stage import Looked, Place, StallError, builds, config, key_of, program_of, started
+from loadtests.stall.telling import paths
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -31,6 +35,37 @@ def test_replacing_a_replica_changes_one_and_adds_the_model_that_tells() -> None
 def test_a_thousand_models_share_one_engine() -> None:
     made = config(Place.MODELS, "http://b", "http://p", Path("/w"))
     assert (1000, 1) == (len(made["models"]), len(made["engines"]))
+
+
+def test_the_scaled_fleet_is_the_same_with_replicas_that_are_all_needed() -> None:
+    fleet, scaled = (config(place, "http://b", "http://p", Path("/w")) for place in (Place.FLEET, Place.SCALED))
+    assert fleet["models"] == scaled["models"]
+    for name in fleet["models"].keys() - {"bench"}:
+        engine = scaled["engines"][f"e{name[1:]}"]
+        assert engine == fleet["engines"][f"e{name[1:]}"] | {"autoscale": {"min": 64, "max": 64, "sleep": {}}}
+    document = load_settings(json.dumps(scaled), {})
+    assert (300, ()) == (sum(one.autoscale is not None for one in document.settings.engines.values()), document.notices)
+
+
+def test_ten_thousand_keys_are_others_each_time_and_none_but_ours_where_they_were_dropped() -> None:
+    dropped, one, two = ([*_keys(keys)] for keys in (0, 1, 2))
+    assert (1, 10_001, 10_001) == (len(dropped), len(one), len(two))
+    assert dropped[0] == one[0] == two[0]
+    assert not set(one[1:]) & set(two[1:])
+    assert hashlib.sha256(key_of(2, 9_999).encode()).hexdigest() == two[-1]
+
+
+def _keys(keys: int) -> list[str]:
+    made = config(Place.KEYS, "http://b", "http://p", Path("/w"), keys=keys)
+    assert len(json.dumps(made, separators=(",", ":"))) < MAX_CONFIG_BYTES
+    return [key["sha256"] for key in made["auth"]["keys"]]
+
+
+def test_engines_that_tell_their_load_do_so_at_each_path() -> None:
+    told = paths()
+    assert {told[b"/%d/metrics" % replica] for replica in range(64)} == {GET[b"/metrics"]}
+    assert b"kv_cache_usage_perc" in GET[b"/metrics"]
+    assert len(told) == 64 * len(GET)
 
 
 def test_a_build_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
