@@ -24,7 +24,7 @@ from loadtests.stall.table import Reading
 READY_S = 120.0
 LOOKED_S = 600.0
 """For the first look at 19,200 replicas, 400 a second at most, and then at the models that 12,000 of them list."""
-LOOK_EVERY_S = 2.0
+LOOK_EVERY_S, TOLD_EVERY_S = 2.0, 10.0
 EDITS: dict[str, Any] = {"temperature": {"set": 0.5}, "max_tokens": {"max": 512}, "system_prefix": "Be brief."}
 COPIED: dict[str, Any] = {"share": 1, "cost_per_hour_usd": 1e6, "targets": [{"engine": "gemini", "model": "small"}]}
 MODELS, FLEET, REPLICAS = 1000, 300, 64
@@ -135,14 +135,20 @@ class Watched:
         shebang = Path(program).read_text(errors="replace").splitlines()[0].removeprefix("#!").strip()
         argv = [shebang, "-P", hook.__file__, str(work / "board"), program, "serve", "--config", str(self._config)]
         self.process = Launched([*argv, "--port", str(self.port)], cores, work / "gateway.log")
+        try:
+            self._until_begun()
+        except BaseException:
+            self.close()  # nobody else knows of it
+            raise
+
+    def _until_begun(self) -> None:
         until(self._ready, self.process)
         until(lambda: started(self.process.log.read_text(errors="replace")), self.process)
-        if place is Place.FLEET:
+        if self.place is Place.FLEET:
             looked = Looked()
             until(lambda: looked.over(get(self.port, "/metrics")), self.process, LOOKED_S, LOOK_EVERY_S)
-        if place is Place.SCALED:
-            every = FLEET * REPLICAS
-            until(lambda: get(self.port, "/metrics").count(TOLD) >= every, self.process, LOOKED_S, LOOK_EVERY_S)
+        if self.place is Place.SCALED:
+            until(self._told, self.process, LOOKED_S, TOLD_EVERY_S)
 
     def configure(self, extra_model: str = "", replaced_replica: int = 0, keys: int = 0) -> None:
         """Write the configuration anew."""
@@ -163,6 +169,13 @@ class Watched:
 
     def close(self) -> None:
         self.process.stop()
+
+    def _told(self) -> bool:
+        """Whether every replica has told its load. A scrape of them may take too long for a busy machine."""
+        try:
+            return get(self.port, "/metrics").count(TOLD) >= FLEET * REPLICAS
+        except OSError:
+            return False
 
     def _ready(self) -> bool:
         try:
