@@ -22,6 +22,12 @@ def long_message(size: int) -> bytes:
     return (head + "a" * (size - len(head) - len(tail)) + tail).encode()
 
 
+def controls(size: int) -> bytes:
+    """The same in characters that JSON escapes: to write them takes twice what code takes."""
+    head, tail = b'{"model":"bench","messages":[{"role":"user","content":"', b'"}]}'
+    return _padded(head + b"\\u0001" * ((size - len(head) - len(tail)) // 6) + tail, size)
+
+
 def not_ascii(size: int) -> bytes:
     """The same in letters of four bytes."""
     head, tail = b'{"model":"bench","messages":[{"role":"user","content":"', b'"}]}'

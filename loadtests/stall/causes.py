@@ -198,6 +198,7 @@ def causes() -> list[Cause]:
         ("as many keys as fit", bodies.many_keys),
         ("messages of many parts", bodies.many_objects),
         ("one long message, not ASCII", bodies.not_ascii),
+        ("one long message of control characters", bodies.controls),
     ]
     found = [
         Cause(f"body of {said}: {name}", bar, Place.SMALL, _body(make, size))

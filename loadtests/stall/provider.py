@@ -62,5 +62,7 @@ def answer(path: str) -> tuple[bytes, bytes] | None:
     name, _, verb = asked.partition("?")[0].partition(":")
     if name not in ANSWERS:
         return None
+    if verb == "countTokens":
+        return DOCUMENT, b'{"totalTokens":1}'
     body = ANSWERS[name]()
     return (EVENTS, b"data: %b\n\n" % body) if verb == "streamGenerateContent" else (DOCUMENT, body)

@@ -24,14 +24,13 @@ from loadtests.stall.table import Reading
 READY_S = 120.0
 LOOKED_S = 600.0
 """For the first look at 19,200 replicas, 400 a second at most, and then at the models that 12,000 of them list."""
-LOOK_EVERY_S, TOLD_EVERY_S = 2.0, 10.0
+LOOK_EVERY_S = 2.0
 EDITS: dict[str, Any] = {"temperature": {"set": 0.5}, "max_tokens": {"max": 512}, "system_prefix": "Be brief."}
 COPIED: dict[str, Any] = {"share": 1, "cost_per_hour_usd": 1e6, "targets": [{"engine": "gemini", "model": "small"}]}
 MODELS, FLEET, REPLICAS = 1000, 300, 64
 KEYS = 10_000
 SCALED: dict[str, Any] = {"autoscale": {"min": REPLICAS, "max": REPLICAS, "sleep": {}}}
 """All of them are needed, so none is put to sleep."""
-TOLD = "\npenstock_engine_kv_usage_ratio{"
 
 
 class StallError(Exception):
@@ -144,11 +143,9 @@ class Watched:
     def _until_begun(self) -> None:
         until(self._ready, self.process)
         until(lambda: started(self.process.log.read_text(errors="replace")), self.process)
-        if self.place is Place.FLEET:
-            looked = Looked()
-            until(lambda: looked.over(get(self.port, "/metrics")), self.process, LOOKED_S, LOOK_EVERY_S)
-        if self.place is Place.SCALED:
-            until(self._told, self.process, LOOKED_S, TOLD_EVERY_S)
+        if self.place in (Place.FLEET, Place.SCALED):
+            looked = Looked("health" if self.place is Place.FLEET else "engine_load")
+            until(lambda: self._looked(looked), self.process, LOOKED_S, LOOK_EVERY_S)
 
     def configure(self, extra_model: str = "", replaced_replica: int = 0, keys: int = 0) -> None:
         """Write the configuration anew."""
@@ -170,10 +167,10 @@ class Watched:
     def close(self) -> None:
         self.process.stop()
 
-    def _told(self) -> bool:
-        """Whether every replica has told its load. A scrape of them may take too long for a busy machine."""
+    def _looked(self, looked: Looked) -> bool:
+        """As a scrape says, which may take too long for a busy machine."""
         try:
-            return get(self.port, "/metrics").count(TOLD) >= FLEET * REPLICAS
+            return looked.over(get(self.port, "/metrics"))
         except OSError:
             return False
 
@@ -186,20 +183,22 @@ class Watched:
 
 
 class Looked:
-    """Whether a gateway's first look at its engines is over: since it began the age of its success has only risen."""
+    """Whether the first round of a gateway's loop over its engines is over: since it began the age of its success has
+    only risen."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: str) -> None:
+        self._age = re.compile(_AGE % loop, re.MULTILINE)
         self._age_s = 0.0
 
     def over(self, metrics: str) -> bool:
         """As a scrape of this moment says."""
-        found = _AGE.search(metrics)
+        found = self._age.search(metrics)
         age_s = float(found[1]) if found is not None else 0.0
         fell, self._age_s = age_s < self._age_s, age_s
         return fell
 
 
-_AGE = re.compile(r'^penstock_loop_last_success_age_seconds\{[^}]*loop="health"[^}]*\} (\S+)', re.MULTILINE)
+_AGE = r'^penstock_loop_last_success_age_seconds\{[^}]*loop="%s"[^}]*\} (\S+)'
 
 
 def started(log: str) -> bool:

@@ -13,6 +13,7 @@ from loadtests.stall.table import LIMIT_MS, SMALL_MS
 LIMIT_BYTES = 16 * MIB - 1
 SMALL_BYTES = MIB - 1
 CHAT, EMBEDDINGS, RERANK = "/v1/chat/completions", "/v1/embeddings", RANKED
+COUNT = "/v1/messages/count_tokens"
 
 Row = tuple[str, float, str, Callable[[], bytes], int]
 """Its name, its bar, the path, what makes the body, and the status of the answer."""
@@ -22,12 +23,22 @@ def _named(model: str, body: bytes) -> bytes:
     return body.replace(b'"model":"bench"', b'"model":"%b"' % model.encode(), 1)
 
 
+def _limited(make: bodies.Maker) -> bodies.Maker:
+    """The same as Anthropic's clients say it."""
+    said = b'{"max_tokens":1,'
+    return lambda size: make(size - len(said) + 1).replace(b"{", said, 1)
+
+
 def rows() -> list[Row]:
     """All of them, in the order of the table."""
     found: list[Row] = []
     asked: list[tuple[str, str, str, bodies.Maker, int]] = [
         ("translated: one long message", "small", CHAT, bodies.long_message, 200),
         ("translated: a message of code", "small", CHAT, bodies.code, 200),
+        ("translated: a message of control characters", "small", CHAT, bodies.controls, 200),
+        ("counted: one long message", "small", COUNT, _limited(bodies.long_message), 200),
+        ("counted: a message of code", "small", COUNT, _limited(bodies.code), 200),
+        ("counted: a message of control characters", "small", COUNT, _limited(bodies.controls), 200),
         ("translated: an agent's history", "small", CHAT, bodies.history, 200),
         ("translated: too many messages", "small", CHAT, bodies.many_messages, 400),
         ("translated: too many parts", "small", CHAT, bodies.many_objects, 400),

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from engines.wire.features import HINTS, asked, needed
-from engines.wire.openai_responses.request_encoder import encode_countable
+from engines.wire.openai_responses.request_encoder import countable
 from engines.wire.request import ChatRequest
 from engines.wire.translation import EGRESS, INGRESS
 from tests.engines.fakes.served import serving
@@ -137,7 +137,7 @@ def test_openai_is_asked_to_count_what_its_own_sdk_sends_for_a_response(said: Sa
             continue
         if not chat.takes >= frozenset().union(*needed(asked(request))):
             continue
-        ours = msgspec.json.decode(encode_countable(request, MODEL, chat.takes))
+        ours = msgspec.json.decode(msgspec.json.encode(countable(request, MODEL, chat.takes)))
         theirs = {member: heard[1][member] for member in COUNTED if member in heard[1]}
         assert ours.pop("model") == MODEL
         found = list(differing(theirs, ours))

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from engines.wire.limited import limited
 from engines.wire.openai_chat.request_encoder import effort_of
 from engines.wire.request import (
@@ -26,12 +24,10 @@ from engines.wire.request import (
     Turn,
 )
 
-_encode = msgspec.json.Encoder().encode
 
-
-def encode_countable(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-    """What a chat of `takes` would be sent, but for what is no part of the prompt; earlier thoughts are left
-    out, as of a chat."""
+def countable(request: ChatRequest, model: str, takes: frozenset[str]) -> dict[str, Any]:
+    """The members of what a chat of `takes` would be sent, but for what is no part of the prompt; earlier thoughts are
+    left out, as of a chat."""
     asked = limited(request, takes, system_alone=True)
     body: dict[str, Any] = {"model": model, "input": _items(asked.turns)}
     if asked.tools:
@@ -51,7 +47,7 @@ def encode_countable(request: ChatRequest, model: str, takes: frozenset[str]) ->
     effort = effort_of(asked.reasoning) if asked.reasoning is not None else ""
     if effort:
         body["reasoning"] = {"effort": effort}
-    return _encode(body)
+    return body
 
 
 def _items(turns: Sequence[Turn]) -> list[dict[str, Any]]:

@@ -16,19 +16,21 @@ import msgspec
 
 from engines.model import Usage
 from engines.wire.anthropic_messages.request_decoder import request_in_turns
-from engines.wire.bedrock_converse.codec import EGRESS as BEDROCK
+from engines.wire.bedrock_converse.request_encoder import members_in_turns as bedrock_members
+from engines.wire.bulk import finished
 from engines.wire.dialect import Dialect
 from engines.wire.features import asked
 from engines.wire.foreign import Foreign
-from engines.wire.gemini.codec import EGRESS as GEMINI
-from engines.wire.openai_responses.request_encoder import encode_countable
+from engines.wire.gemini.request_encoder import members_in_turns as gemini_members
+from engines.wire.limited import limited
+from engines.wire.openai_responses.request_encoder import countable
 from engines.wire.request import ChatRequest
 from engines.wire.unary.port import CountRequest, Misread, Told, UnaryRequest
 from engines.wire.unary.reading import read, whole
 
 _encode = msgspec.json.Encoder().encode
 _DIALECT: Foreign = Foreign()
-Encode = Callable[[ChatRequest, str, frozenset[str]], bytes]
+Members = Callable[[ChatRequest, str, frozenset[str]], dict[str, Any]]
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 TAKES: Final = frozenset({"count_tokens"})
 """Beside what a chat there takes."""
@@ -63,11 +65,11 @@ def count(body: bytes) -> Generator[int, None, CountRequest]:
 class Count:
     """See `port.UnaryForm`; each provider says where it counts and how it is asked."""
 
-    def __init__(self, name: str, encode: Encode, path: str, ask: Ask, tokens: Callable[[bytes], float]) -> None:
-        """`encode` writes what is counted, and `ask` makes the body of it; a `%s` in `path` is the model. `tokens`
-        reads the answer's count, and raises Misread."""
+    def __init__(self, name: str, members: Members, path: str, ask: Ask, tokens: Callable[[bytes], float]) -> None:
+        """`members` are those of a chat, which is counted, and `ask` makes the body of them; a `%s` in `path` is the
+        model. `tokens` reads the answer's count, and raises Misread."""
         self.name: str = name
-        self._encode = encode
+        self._members = members
         self._path = path
         self._ask = ask
         self._tokens = tokens
@@ -84,8 +86,7 @@ class Count:
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
         assert isinstance(request, CountRequest)
-        chat: dict[str, Any] = msgspec.json.decode(self._encode(request.chat, model, takes))
-        return _encode(self._ask(model, chat))
+        return _encode(self._ask(model, self._members(request.chat, model, takes)))
 
     def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
         """As Anthropic's clients read it. Nobody is charged for a count."""
@@ -111,6 +112,14 @@ def _of_openai(model: str, chat: dict[str, Any]) -> dict[str, Any]:
     return chat
 
 
+def _members_of_bedrock(chat: ChatRequest, model: str, takes: frozenset[str]) -> dict[str, Any]:
+    return finished(bedrock_members(limited(chat, takes), model, takes))
+
+
+def _members_of_gemini(chat: ChatRequest, model: str, takes: frozenset[str]) -> dict[str, Any]:
+    return finished(gemini_members(limited(chat, takes), model, takes))
+
+
 def _total(body: bytes) -> float:
     return read(_gemini, body).total_tokens
 
@@ -124,8 +133,8 @@ def _of_input(body: bytes) -> float:
 
 
 COUNTS: Final = (
-    Count("bedrock", BEDROCK.encode_request, "/model/%s/count-tokens", _of_bedrock, _input),
-    Count("gemini", GEMINI.encode_request, "/models/%s:countTokens", _of_gemini, _total),
-    Count("openai", encode_countable, "/v1/responses/input_tokens", _of_openai, _of_input),
-    Count("vertex", GEMINI.encode_request, "/models/%s:countTokens", _of_vertex, _total),
+    Count("bedrock", _members_of_bedrock, "/model/%s/count-tokens", _of_bedrock, _input),
+    Count("gemini", _members_of_gemini, "/models/%s:countTokens", _of_gemini, _total),
+    Count("openai", countable, "/v1/responses/input_tokens", _of_openai, _of_input),
+    Count("vertex", _members_of_gemini, "/models/%s:countTokens", _of_vertex, _total),
 )

@@ -20,6 +20,7 @@ MAKERS = [
     bodies.many_messages,
     bodies.members,
     bodies.code,
+    bodies.controls,
 ]
 
 

@@ -90,7 +90,7 @@ def test_a_window_begins_when_the_log_says_that_the_start_is_over() -> None:
 
 
 def test_and_once_the_first_look_at_the_engines_has_ended() -> None:
-    looked = Looked()
+    looked = Looked("health")
 
     def over(age_s: str) -> bool:
         family = "penstock_loop_last_success_age_seconds"

@@ -15,7 +15,7 @@ from loadtests.stall import bodies, provider, translations
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in translations.rows() if "1 MiB" in row[0] and row[0].startswith("transl")]
+    "row", [row for row in translations.rows() if "1 MiB" in row[0] and row[0].startswith(("transl", "count"))]
 )
 def test_what_is_refused_is_what_is_more_than_is_translated(row: translations.Row) -> None:
     _, _, path, make, status = row
@@ -57,6 +57,7 @@ def test_a_stream_is_its_answer_in_one_event_and_nobody_else_is_answered() -> No
     assert plain is not None
     assert streamed == (provider.EVENTS, b"data: " + plain[1] + b"\n\n")
     assert provider.answer("/v1/chat/completions") is None
+    assert provider.answer("/models/small:countTokens") == (provider.DOCUMENT, b'{"totalTokens":1}')
     ranked = provider.answer(provider.RANKED)
     assert ranked is not None
     assert len(json.loads(ranked[1])["results"]) == provider.DOCUMENTS
