@@ -56,6 +56,8 @@ def replaced(document: bytes) -> bytes | None:
 
 def too_many(document: bytes) -> bool:
     """Whether there is more to look through than is looked through, so that a lone half in it is refused."""
+    if _BACKSLASH not in document:  # to count takes 20 ms of 16 MiB
+        return False
     escapes = document.count(rb"\ud") + document.count(rb"\uD")
     return escapes > MOST or (escapes > 0 and len(document) > LARGEST_BYTES)
 

@@ -227,11 +227,22 @@ class Roster:
 
     def found(self, engine: str) -> Found:
         """The replicas of one engine, as whoever scales it sees them."""
+        leaving, operators, down = self._leaving, self._held, self._down
         there = list(self._listed.get(engine, ()))
-        ending = [id for id in there if (engine, id) in self._leaving]
-        held = [id for id in there if (engine, id) in self._held and (engine, id) not in self._leaving]
-        kept_away = self._leaving | self._held | self._down
-        return Found(there, ending, [id for id in there if (engine, id) not in kept_away], held)
+        if not (leaving or operators or down):
+            return Found(there, [], there, [])
+        ending: list[str] = []
+        serving: list[str] = []
+        held: list[str] = []
+        for id in there:  # not by sets of all engines' replicas together, of which 19,200 may be down
+            key = engine, id
+            if key in leaving:
+                ending.append(id)
+            elif key in operators:
+                held.append(id)
+            elif key not in down:
+                serving.append(id)
+        return Found(there, ending, serving, held)
 
     def states(self) -> dict[tuple[str, str], int]:
         """How many replicas of each engine are in each state: `ready`, `unhealthy`, `draining` or `asleep`."""

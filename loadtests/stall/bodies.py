@@ -117,6 +117,18 @@ def code(size: int) -> bytes:
     return _padded((head + line * ((size - len(head) - len(tail)) // len(line)) + tail).encode(), size)
 
 
+def aside(size: int) -> bytes:
+    """As much of code beside a short message."""
+    line = json.dumps(CODE)[1:-1]
+    head, tail = _HEAD + ',"metadata":{"a":"', '"}}'
+    return _padded((head + line * ((size - len(head) - len(tail)) // len(line)) + tail).encode(), size)
+
+
+def system_code(size: int) -> bytes:
+    """As much that the system says."""
+    return code(size - 2).replace(b'"role":"user"', b'"role":"system"', 1)
+
+
 def texts(size: int, count: int = TEXTS) -> bytes:
     """So many texts to embed."""
     head, tail = '{"model":"bench","input":[', "]}"

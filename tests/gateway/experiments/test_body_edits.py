@@ -165,11 +165,24 @@ def test_more_members_than_are_opened_are_refused_and_as_many_in_what_is_passed_
     many = {f"m{number}": number for number in range(MOST_MEMBERS + 1)}
     with pytest.raises(Failure, match=str(MOST_MEMBERS)):
         edits.apply(json.dumps({"model": "m", "messages": [HELLO], **many}).encode(), facts)
-    for name in ("messages", "tools", "prompt", "response_format"):
+    for name in ("messages", "tools", "prompt", "response_format", "metadata"):
         body = json.dumps({"model": "m", "messages": [HELLO], name: [many]}).encode()
         assert json.loads(edits.apply(body, facts))["temperature"] == 0.5
     text = json.dumps({"model": "m", "messages": [HELLO], "user": '":{},' * MOST_MEMBERS}).encode()
     assert json.loads(edits.apply(text, facts))["temperature"] == 0.5
+    names = [f"m{number}" for number in range(MOST_MEMBERS - 3)]  # and the rule's own
+    most = {"model": "m", "messages": [HELLO], "x": ":" * FEW_BYTES, **dict.fromkeys(names, 0)}
+    assert list(json.loads(edits.apply(json.dumps(most).encode(), facts))) == [*most, "temperature"]
+
+
+def test_a_text_that_a_prefix_is_put_before_stays_as_it_was_written() -> None:
+    edits = BodyEdits(ParamsSection.model_validate({"system_prefix": "P"}))
+    body = b'{"model":"m","messages":[{"role":"system","content":"\\u0053\\n\\""}]}'
+    written = edits.apply(body, RequestFacts(CHAT, 1, 1))
+    assert b'{"role":"system","content":"P\\n\\n\\u0053\\n\\""}' in written
+    assert edited({"system_prefix": "P"}, messages=[{"role": "system", "content": ""}])["messages"] == [
+        {"role": "system", "content": "P"}
+    ]
 
 
 def test_so_are_those_of_a_first_message_that_is_the_systems() -> None:

@@ -21,6 +21,7 @@ MAKERS = [
     bodies.members,
     bodies.code,
     bodies.controls,
+    bodies.aside,
 ]
 
 
@@ -31,6 +32,11 @@ def test_a_body_has_its_size_and_is_a_chat(make: bodies.Maker, size: int) -> Non
     body = make(size)
     read = json.loads(body)
     assert (size, "bench", "user") == (len(body), read["model"], read["messages"][0]["role"])
+
+
+def test_the_system_may_say_as_much() -> None:
+    body = bodies.system_code(bodies.MIB)
+    assert (bodies.MIB, "system") == (len(body), json.loads(body)["messages"][0]["role"])
 
 
 def test_sixteen_mebibytes_hold_over_a_million_keys_and_tools_with_a_property_named_model() -> None:
