@@ -135,6 +135,7 @@ class Engines:
             else:
                 built = section.http_settings(timeout_s)
                 yield from draft.put(name, built, replicas)
+                yield
                 self._tell_proxy(name, built.proxy, replicas)
                 self._roster.enroll(name, Written(replicas))
             yield
