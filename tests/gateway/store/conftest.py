@@ -28,18 +28,26 @@ def server() -> Iterator[postgresql.Server]:
 
 
 @pytest.fixture
-def new_database(server: postgresql.Server) -> Callable[[], str]:
-    """Makes an empty database and gives its URL."""
+def new_database(server: postgresql.Server) -> Iterator[Callable[[], str]]:
+    """Makes an empty database and gives its URL. It ends with the test: a hundred of them, thousands of files, took a
+    busy machine minutes to remove at the end of all, which was the end of the last test."""
+    import psycopg
+
+    made: list[str] = []
+
+    def run(*statements: str) -> None:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
 
     def make() -> str:
-        import psycopg
-
         name = f"d{next(_numbers)}"
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+        run(f"CREATE DATABASE {name}")
+        made.append(name)
         return server.url.removesuffix("/postgres") + f"/{name}"
 
-    return make
+    yield make
+    run(*(f"DROP DATABASE {name} WITH (FORCE)" for name in made))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
