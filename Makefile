@@ -40,7 +40,7 @@ unit: $(STAMP)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm and not scaling and not clients and not slow"
 
 test-slow: $(STAMP)  ## light tests' heavier half: what starts processes or moves megabytes, under 4 minutes
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m slow tests
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "slow and not timing and not store" tests
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py

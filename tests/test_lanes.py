@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from _pytest.mark.expression import Expression
 
 CI = Path(__file__).resolve().parents[1] / ".ci"
 
@@ -71,3 +73,16 @@ def test_every_lane_of_ours_can_be_run_and_says_what_it_checks() -> None:
         assert (path.name, os.access(path, os.X_OK), lines[0], lines[1][:2]) == (
             *(path.name, True, "#!/usr/bin/env bash", "# "),
         )
+
+
+@pytest.mark.parametrize("lane", ["timing", "store"])
+def test_a_slow_test_that_has_a_lane_of_its_own_runs_in_no_other(lane: str) -> None:
+    """What asserts durations failed beside others, and what needs PostgreSQL where there is none."""
+    chosen = re.findall(r"pytest .*? -m (?:\"(.*?)\"|(\S+))", (CI.parent / "Makefile").read_text())
+    expressions = [quoted or word for quoted, word in chosen]
+    assert {"slow and not timing and not store", lane} <= set(expressions)
+
+    def marked(name: str, /, **_: object) -> bool:
+        return name in ("slow", lane)
+
+    assert [lane] == [each for each in expressions if Expression.compile(each).evaluate(marked)]
