@@ -292,3 +292,23 @@ async def test_news_of_very_many_replicas_is_told_in_several_messages_each_in_a_
     found.found([at(f"{number}") for number in range(count)], draining=["7"])
     await turns()
     assert told.heard[3:] == [[Member("e", "7", "http://h:1", draining=True)]]
+
+
+async def test_each_replica_is_counted_in_one_state() -> None:
+    told, found = Told(), Observed()
+    told.roster.enroll("e", found)
+    told.roster.enroll("w", Written((at("x"), at("y"))))
+    found.found([at(id) for id in "abcdef"], draining=["a"])
+    assert told.roster.rest("e", "b", "asleep")
+    assert told.roster.rest("e", "c", "draining")
+    told.roster.down({("e", "a"), ("e", "b"), ("e", "d"), ("e", "f"), ("w", "x")})
+    assert told.roster.states() == {
+        ("e", "ready"): 1,
+        ("e", "unhealthy"): 2,
+        ("e", "draining"): 2,
+        ("e", "asleep"): 1,
+        ("w", "ready"): 1,
+        ("w", "unhealthy"): 1,
+        ("w", "draining"): 0,
+    }
+    assert told.roster.found("e") == Found([*"abcdef"], ["a"], ["c", "e"], [])
