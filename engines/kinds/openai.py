@@ -137,6 +137,10 @@ class OpenAIEngine(EngineSection):
     def accepts_stream_options(self) -> bool:
         return not self.preset.no_stream_options
 
+    @property
+    def writes_replicas(self) -> bool:
+        return self.discover is None
+
     def written_replicas(self) -> tuple[Replica, ...] | None:
         if self.discover is not None:
             return None

@@ -149,6 +149,10 @@ class VllmEngine(EngineSection):
         return self.per_key(self.replicas)
 
     @property
+    def writes_replicas(self) -> bool:
+        return self.replicas is not None
+
+    @property
     def found_at(self) -> Discover | None:
         return self.discover
 

@@ -77,7 +77,7 @@ class Peering:
     def _shared(self, engine: str) -> bool:
         """Whether all gateways send to the same servers: those that are found, or written down."""
         section = self._settings().engines.get(engine)
-        return section is not None and (section.found_at is not None or section.written_replicas() is not None)
+        return section is not None and (section.found_at is not None or section.writes_replicas)
 
     async def close(self) -> None:
         await self.own.close()

@@ -26,7 +26,7 @@ class FixedScaling:
             if section.autoscale is not None
             and section.autoscale.sleep is not None
             and section.autoscale.kubernetes is None
-            and (section.written_replicas() is not None or section.found_at is not None)
+            and (section.writes_replicas or section.found_at is not None)
         )
 
     def scales(self, engine: str) -> bool:

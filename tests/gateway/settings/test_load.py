@@ -842,3 +842,21 @@ def test_files_of_authorities_are_gathered_an_engine_at_a_time(tmp_path: pathlib
     found: set[str] = set()
     assert len(list(gather_ca_files(settings, found))) == 20
     assert sorted(found) == ca_files(settings) == [str(file) for file in files]
+
+
+@pytest.mark.parametrize(
+    ("engine", "writes"),
+    [
+        ('{kind: vllm, replicas: [{url: "http://h:1"}]}', True),
+        ("{kind: vllm, launch: {model: x}}", False),
+        ("{kind: vllm, discover: {dns: {host: h, port: 1}}}", False),
+        ('{kind: openai, base_url: "http://h:1/v1"}', True),
+        ("{kind: openai, discover: {dns: {host: h, port: 1}}}", False),
+        ("{kind: simulator}", False),
+        ("{kind: anthropic, api_key: k}", True),
+    ],
+)
+def test_whether_replicas_are_written_down_is_known_without_making_them(engine: str, writes: bool) -> None:
+    section = load_settings(f"engines: {{e: {engine}}}\nmodels: {{m: {{targets: [{{engine: e}}]}}}}", {}).settings
+    found = section.engines["e"]
+    assert (found.writes_replicas, found.written_replicas() is not None) == (writes, writes)
