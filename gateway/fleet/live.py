@@ -28,6 +28,7 @@ from gateway.fleet.prepared import Prepared
 from gateway.fleet.served import Builder, Served
 from gateway.fleet.snapshot import UNNAMED, Snapshot
 from gateway.fleet.specs import breaker_settings, retry_settings
+from gateway.fleet.steps import letting_go
 from gateway.fleet.wildcards import wildcards_of
 from gateway.shadow.shadow import Shadow, Shadows
 from gateway.wildcard_names import is_wildcard
@@ -109,7 +110,8 @@ class LiveFleet:
             told.setdefault(member.engine, {})[member.replica] = member
             if at % _AT_ONCE == 0:
                 yield
-        self._told = told
+        replaced, self._told = list(self._told.values()), told
+        yield from letting_go(replaced)
         draft = Draft(self.pools, self._engines)
         models: Models = {}
         self._metrics.models |= frozenset(settings.models)  # their series are made below
@@ -265,7 +267,7 @@ class LiveFleet:
         else:
             told[member.replica] = member
         built, section = self._engines.get(member.engine), settings.engines.get(member.engine)
-        written = section is not None and section.written_replicas() is not None
+        written = section is not None and section.writes_replicas
         state = self.table.find((member.engine, member.replica))
         if state is not None:
             _mark(state, None if member.gone and written else member)
