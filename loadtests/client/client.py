@@ -94,6 +94,7 @@ class Client:
         self._under_way: set[Exchange] = set()
         self._dialing: set[asyncio.Task[None]] = set()
         self._none_left = asyncio.Event()
+        self._closed = False
         self._heads: dict[str, bytes] = {}
         self._excerpts = Excerpts((headers or {}).values())
         self._lines = ""
@@ -162,7 +163,8 @@ class Client:
             self.give_up(exchange, error)
 
     async def close(self) -> None:
-        """Give everything up and close every connection."""
+        """Give everything up and close every connection, also one that is made in this moment."""
+        self._closed = True
         self.give_up_all()
         for task in list(self._dialing):
             task.cancel()
@@ -201,6 +203,8 @@ class Client:
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
+        if self._closed:
+            connection.transport.abort()
 
     def released(self, connection: Connection) -> None:
         self._idle[connection] = None

@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from loadtests.client.client import Client, Target
+from loadtests.client.connection import Connection
 from loadtests.client.record import Record
 from loadtests.workloads.request import Request
 from tests.loadtests import wire
@@ -142,6 +143,17 @@ async def test_a_request_beyond_its_time_is_a_timeout_and_its_connection_is_clos
         assert "timeout" == kept.error
         await client.close()
         server.gate.set()
+
+
+async def test_a_connection_that_is_made_as_all_are_closed_is_closed_too() -> None:
+    async with Server() as server:
+        client = Client(Target.parse(server.url))
+        await client.close()
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: Connection(client), "127.0.0.1", client.target.port)
+        async with asyncio.timeout(60):
+            while client.connections:
+                await asyncio.sleep(0)
 
 
 async def test_what_is_under_way_when_the_run_ends_is_unfinished() -> None:
