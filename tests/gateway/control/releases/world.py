@@ -112,6 +112,7 @@ class Gateway:
         self, world: World, store: Store | None, gateways: int, specs: Sequence[ReleaseSpec], kept: Path | None = None
     ) -> None:
         self.world = world
+        self.store = store
         self.hooks = FakeHooks()
         self.shares: dict[str, Mapping[str, float]] = {}
         sync = None if store is None else lambda question: store.sync(self, question)
@@ -180,4 +181,7 @@ class World:
                 gateway.requests(rate_per_s // 2 // len(gateways), canary)
             for gateway in gateways:
                 await gateway.releases.step()
+                if gateway.store is not None and gateway.store.hangs is None:
+                    # A step waits 50 ms for the store, in which a busy machine may not have turned once.
+                    await asyncio.gather(*self._asking)
                 await self.settled()
