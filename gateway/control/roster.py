@@ -53,8 +53,8 @@ class Roster:
         self._greeted: dict[str, Callable[[str], None]] = {}
         """By engine, who is told of a new replica before workers are."""
         self._news: dict[ReplicaKey, None] = {}
-        self._gathering: list[dict[ReplicaKey, None]] = []
-        """For each that gathers all members, of whom there is news since it began."""
+        self._gathering: dict[int, dict[ReplicaKey, None]] = {}
+        """For each that gathers all members, of whom there is news since it began. By identity: two may be equal."""
         self._timer: asyncio.Handle | None = None
         self._told_s = float("-inf")
 
@@ -192,12 +192,12 @@ class Roster:
             if not member.gone and (member.url or member.draining or not member.healthy):
                 of_engine[key[1]] = member
 
-        self._gathering.append(news)
+        self._gathering[id(news)] = news
         try:
             yield
             for engine in self.engines():
-                for number, id in enumerate(list(self._listed.get(engine, ())), 1):
-                    take((engine, id))
+                for number, replica in enumerate(list(self._listed.get(engine, ())), 1):
+                    take((engine, replica))
                     if number % AT_ONCE == 0:
                         yield
                 yield
@@ -208,7 +208,7 @@ class Roster:
                 if taken % AT_ONCE == 0:
                     yield
         finally:
-            self._gathering.remove(news)
+            del self._gathering[id(news)]
         return [member for of_engine in found.values() for member in of_engine.values()]
 
     def statuses(self, engine: str) -> list[ReplicaStatus]:
@@ -276,7 +276,7 @@ class Roster:
 
     def _note(self, engine: str, id: str) -> None:
         self._news[engine, id] = None
-        for news in self._gathering:
+        for news in self._gathering.values():
             news[engine, id] = None
         if self._timer is None:
             loop = asyncio.get_running_loop()

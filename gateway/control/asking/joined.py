@@ -60,7 +60,7 @@ class Asking:
         )
         self.loads = EngineLoads(engines.telling, self._tell_loads)
         self.kv_events = KvEvents(
-            lambda: [one for one in engines.telling() if settings().engines[one[0]].publishes],
+            lambda: [one for one in engines.telling() if self._publishes(one[0])],
             self._events_at,
             lambda: tuple(links),
             lambda worker, message: links.tell(worker, message, bulk=True),
@@ -120,6 +120,11 @@ class Asking:
     def close(self) -> None:
         """Follow nobody's cache any more."""
         self.kv_events.close()
+
+    def _publishes(self, engine: str) -> bool:
+        """Whether it may; one that a reload has just dropped does not, though it is there until the reload is over."""
+        section = self._settings().engines.get(engine)
+        return section is not None and section.publishes
 
     def _events_at(self, engine: str, replica: Replica) -> EventsAt | None:
         """Where a replica publishes; None where it does not, and for an engine that a reload has just dropped."""

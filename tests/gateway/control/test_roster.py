@@ -274,7 +274,22 @@ async def test_what_changes_while_all_members_are_gathered_is_as_it_is_at_the_en
         Member("w", "b", draining=True),
     )
     assert ("w", "a") not in expected
-    assert roster._gathering == []
+    assert roster._gathering == {}
+
+
+async def test_of_two_who_gather_all_members_each_hears_the_news_to_its_end() -> None:
+    roster, found = Told().roster, Observed()
+    roster.enroll("e", found)
+    found.found([at("a"), at("b")])
+    first, second = roster._gather(), roster._gather()
+    steps = next(first), next(second), next(first)  # the first has taken both in
+    assert steps == (None, None, None)
+    assert len([*second]) == 1  # and the second has ended
+    assert roster.drain("e", "a")
+    with pytest.raises(StopIteration) as ended:
+        next(first)
+    assert ended.value.value == [Member("e", "b", "http://h:1"), Member("e", "a", "http://h:1", draining=True)]
+    assert roster._gathering == {}
 
 
 async def test_news_of_very_many_replicas_is_told_in_several_messages_each_in_a_turn_of_its_own() -> None:

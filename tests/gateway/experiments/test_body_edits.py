@@ -238,6 +238,13 @@ def test_of_a_long_list_the_first_message_is_found_whatever_it_has(first: Any) -
         assert short["messages"] == [first]
 
 
+@pytest.mark.parametrize("length", [1, FEW_BYTES])
+def test_messages_that_are_a_text_stay_as_they_were_though_it_begins_like_an_object(length: int) -> None:
+    body = json.dumps({"model": "m", "messages": "{}" + "x" * length}).encode()
+    edits = BodyEdits(ParamsSection.model_validate({"system_prefix": "P"}))
+    assert edits.apply(body, RequestFacts(CHAT, 1, 1)) == body  # the engine will say so
+
+
 @pytest.mark.parametrize("written", ["[]", "[ ]", "[\n]"])
 def test_a_prefix_is_the_only_block_where_there_is_none(written: str) -> None:
     edits = BodyEdits(ParamsSection.model_validate({"system_prefix": "P"}))

@@ -15,7 +15,9 @@ from engines.events import Batch, EventsAt
 from engines.port import Exchange, Outgoing, Replica, Sink
 from gateway.body.prefixes import prefix_chain
 from gateway.control.asking.kv_events import AT_ONCE, KvEvents
+from gateway.fleet.steps import at_once
 from gateway.process.supervisor import Supervisor
+from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.exchange.messages import (
     CacheChange,
@@ -29,6 +31,7 @@ from gateway.workers.exchange.prefixes import PrefixExchange
 from routing.replicas.replica_table import ReplicaTable
 from tests.engines.events.engine import PublishingEngine
 from tests.engines.events.test_feed import Follower
+from tests.gateway.control.fakes import FILE, Control
 
 pytestmark = pytest.mark.anyio
 
@@ -454,3 +457,22 @@ async def test_a_turn_that_finds_much_tells_the_rest_in_the_next(monkeypatch: py
         await asyncio.sleep(0)
     changes = [message.changes for message in many.told if isinstance(message, CachesChanged)]
     assert [[CacheChange("e", f"{number}", b"", 0)] for number in range(3)] == changes
+
+
+async def test_a_look_in_the_middle_of_a_reload_that_drops_an_engine_finds_nobody_there(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing = 'v: {kind: vllm, replicas: [{url: "http://127.0.0.1:9"}], kv_events: {endpoint: "tcp://{host}:5557"}}'
+    gateway.path.write_text(FILE.replace("engines: {", f"engines: {{{publishing}, "))
+    assert await gateway.plane.reload()
+    asking, met = gateway.plane.asking, list[tuple[bool, bool]]()
+
+    def greet(settings: Settings) -> None:
+        there = [name for name, _ in gateway.plane._engines.telling()]
+        met.append(("v" in there, "v" in gateway.plane.settings.engines))
+        at_once(asking.kv_events._look())
+
+    monkeypatch.setattr(gateway.plane.scaling, "greet", greet)
+    gateway.path.write_text(FILE)
+    assert await gateway.plane.reload()
+    assert met == [(True, False)]  # the settings of after it, and engines of before
