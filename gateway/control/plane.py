@@ -166,7 +166,7 @@ class Plane:
 
     async def start(self) -> None:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
-        await self._use(self.settings)
+        await self._reload.begin()
         self.asking.start()
         self._supervisor.loop("releases", self.releases.step, RELEASES_EVERY_S)
         if self._reload.watched or self.settings.server.tls is not None:

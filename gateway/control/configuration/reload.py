@@ -59,7 +59,7 @@ class Reload:
             links: Who is to use them.
             message: What a worker is told of one: true in the turn of the loop in which it is there.
             trial: Raises ValueError, OSError or ConfigError for settings that cannot be built.
-            using: Called with new settings once every worker uses them.
+            using: Called with new settings once every worker uses them, and never while it runs.
             counted: Told `applied` or `refused` for each that was tried.
             begun: The first one, if somebody has read it.
         """
@@ -99,6 +99,11 @@ class Reload:
             return f"it said nothing for {CONFIGURE_TIMEOUT_S:g} s"
         except LinkError as error:
             return str(error)
+
+    async def begin(self) -> None:
+        """Use the first one, or what a SIGHUP has put in its place by now: it may be in the middle of that."""
+        async with self._one:
+            await self._using(self.settings)
 
     async def watch(self) -> None:
         """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""

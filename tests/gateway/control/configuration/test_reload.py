@@ -265,6 +265,32 @@ async def test_keys_that_are_dropped_are_let_go_of_a_few_at_a_time(
     assert max(before - after for before, after in pairwise(freed.counts)) == 8
 
 
+async def test_a_gateway_that_starts_in_the_middle_of_a_reload_waits_for_its_end(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def apply(settings: Settings) -> None:
+        steps.append("begins")
+        begun.set()
+        await go_on.wait()
+        steps.append("ends")
+
+    monkeypatch.setattr(gateway.plane.launches, "apply", apply)
+    gateway.path.write_text(FILE + "health: {interval_s: 9}\n")
+    reloading = asyncio.ensure_future(gateway.plane.reload())
+    await begun.wait()
+    starting = asyncio.ensure_future(gateway.plane.start())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    go_on.set()
+    async with asyncio.timeout(60):
+        assert await reloading
+        await starting
+    assert steps == ["begins", "ends", "begins", "ends"]
+
+
 async def test_a_worker_that_dies_during_a_reload_holds_nothing_up(gateway: Control) -> None:
     first, second = gateway.workers
     first.silent = second.silent = True
