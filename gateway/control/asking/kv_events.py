@@ -6,7 +6,8 @@
     linked blocks come or go       50 ms later the workers hear how much of those prompts is held
     something was lost for good,   nothing that was sent there before is believed to be held
     or the engine starts anew
-    a worker cannot be told        the next time it is told to forget all of the replicas that it missed news of
+    a worker cannot be told        the next time it is told to forget all of the replicas that it missed news of, and
+                                   how well they are followed, or that they have left
 
 One message holds all that is new, or what half a millisecond finds of it; the rest is told in the next turns of the
 loop. Replicas are looked for, subscribed to and left in steps: there may be 19,200. What is known of a replica whose
@@ -137,6 +138,8 @@ class KvEvents:
         """By engine and public model."""
         self._owed: dict[str, set[ReplicaKey]] = {}
         """Replicas of which workers have missed something."""
+        self._unheard: dict[str, dict[ReplicaKey, None]] = {}
+        """Replicas of which workers have missed how well they are followed."""
         self._news: deque[tuple[ReplicaKey, _Followed]] = deque()
         """Those of which there may be something to tell, each once."""
         self._closed = False
@@ -181,15 +184,22 @@ class KvEvents:
     def tell_again(self, worker: str) -> None:
         """A worker joined, and knows nothing. It hears it a few replicas at a time."""
         self._owed.pop(worker, None)
+        self._unheard.pop(worker, None)
         if self._followed:
-            self._spawn("caches_followed", lambda: in_slices(self._tell_known(worker)))
+            self._tell_how(worker, list(self._followed))
 
-    def _tell_known(self, worker: str) -> Iterator[None]:
-        every = list(self._followed)
-        for start in range(0, len(every), AT_ONCE):
-            keys = [key for key in every[start : start + AT_ONCE] if key in self._followed]
-            self._tell(worker, CachesFollowed([CacheFollowed(*key, *self._followed[key].told) for key in keys]))
-            yield
+    def _tell_how(self, worker: str, keys: list[ReplicaKey]) -> None:
+        def steps() -> Iterator[None]:
+            for start in range(0, len(keys), AT_ONCE):
+                self._tell_states((worker,), [self._state(key) for key in keys[start : start + AT_ONCE]])
+                yield
+
+        self._spawn("caches_followed", lambda: in_slices(steps()))
+
+    def _state(self, key: ReplicaKey) -> CacheFollowed:
+        """As workers are to know it now."""
+        followed = self._followed.get(key)
+        return CacheFollowed(*key, *((False, False) if followed is None else followed.told))
 
     def _follow(self, key: ReplicaKey, at: EventsAt) -> bool:
         """Follow one there; returns whether that is new."""
@@ -216,7 +226,7 @@ class KvEvents:
         for key in there:
             self._close(key)
         if there:
-            self._tell_all(CachesFollowed([CacheFollowed(*key, wanted=False, complete=False) for key in there]))
+            self._tell_states(self._workers(), [self._state(key) for key in there])
 
     def _close(self, key: ReplicaKey) -> None:
         followed = self._followed.pop(key)
@@ -336,8 +346,10 @@ class KvEvents:
     def _flush(self) -> None:
         self._timer = None
         until_s = self._loop.time() + TOLD_S
-        states: list[CacheFollowed] = []
-        changes: list[CacheChange] = []
+        unheard, self._unheard = self._unheard, {}
+        for worker in unheard.keys() & self._workers():
+            self._tell_how(worker, list(unheard[worker]))
+        states, changes = list[CacheFollowed](), list[CacheChange]()
         while self._news and len(changes) < MOST_CHANGES and self._loop.time() < until_s:
             key, followed = self._news.popleft()
             followed.noted = False
@@ -350,8 +362,7 @@ class KvEvents:
             if state != followed.told:
                 followed.told = state
                 states.append(CacheFollowed(*key, *state))
-            gone: list[CacheChange] = []
-            came: list[CacheChange] = []
+            gone, came = list[CacheChange](), list[CacheChange]()
             while followed.touched and len(changes) + len(gone) + len(came) < MOST_CHANGES:
                 _, (linked, new) = followed.touched.popitem()
                 depth = linked.depth(followed.blocks.leading(list(linked.names)))
@@ -365,15 +376,17 @@ class KvEvents:
                 followed.noted = True
                 self._news.append((key, followed))
         if states:
-            self._tell_all(CachesFollowed(states))
+            self._tell_states(self._workers(), states)
         if changes or self._owed:
             self._tell_changes(changes)
         if self._news:
             self._tell_in(0.0)
 
-    def _tell_all(self, message: ToWorker) -> None:
-        for worker in self._workers():
-            self._tell(worker, message)
+    def _tell_states(self, workers: Collection[str], states: list[CacheFollowed]) -> None:
+        for worker in workers:
+            if not self._tell(worker, CachesFollowed(states)):
+                self._unheard.setdefault(worker, {}).update({(one.engine, one.replica): None for one in states})
+                self._tell_in(self._coalesce_s)
 
     def _tell_changes(self, changes: list[CacheChange]) -> None:
         replicas = {(change.engine, change.replica) for change in changes}

@@ -256,6 +256,38 @@ async def test_a_worker_that_missed_something_forgets_the_replica() -> None:
     assert CacheChange("e", "a", b"", 0) == [one for one in story.told if isinstance(one, CachesChanged)][-1].changes[0]
 
 
+async def test_a_worker_that_could_not_be_told_how_well_replicas_are_followed_hears_it_later() -> None:
+    story = Story("a", "b")
+    story.full = True
+    await story.begin()
+    await story.settle()
+    assert story.exchange.complete == set()
+    story.full = False
+    await story.settle()
+    assert story.exchange.complete == {("e", "a"), ("e", "b")}
+    story.full = True
+    story.engine.replicas = story.engine.replicas[1:]
+    await story.events.look()
+    story.full = False
+    await story.settle()
+    assert story.exchange.complete == {("e", "b")}
+    assert story.told[-1] == CachesFollowed([CacheFollowed("e", "a", False, False)])
+    heard = len(story.told)
+    await story.settle()
+    assert len(story.told) == heard
+    story.events.close()
+
+
+async def test_nothing_is_kept_for_a_worker_that_left_before_it_could_be_told() -> None:
+    story = await begun()
+    story.full = True
+    story.events.tell_again("gone")
+    await story.settle()
+    assert story.events._unheard == {}
+    assert story.events._timer is None
+    story.events.close()
+
+
 async def test_a_replica_that_cannot_count_tokens_is_approximate() -> None:
     story = await begun()
     story.engine.status = 404
