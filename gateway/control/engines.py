@@ -37,6 +37,8 @@ class Engines:
         self._found: dict[str, HttpEngine] = {}
         """The others: launched ones, with the replicas that are ready."""
         self._observed: dict[str, Observed] = {}
+        self._coming: dict[str, HttpEngine] = {}
+        """Those that are found once the reload that is under way is over: what is found meanwhile they are told too."""
         self._discovered: tuple[str, ...] = ()
         """Those of the found that somebody else started."""
 
@@ -86,17 +88,19 @@ class Engines:
             if source is not None:
                 listed = tuple(replicas)
                 source.found(listed)
-                _have(self._found[name], listed)
+                for engine in self._finders(name):
+                    _have(engine, listed)
 
     def differs(self, name: str, difference: MemberDifference) -> None:
         """What is new of the replicas of an engine that are found."""
-        source, engine = self._observed.get(name), self._found.get(name)
-        if source is None or engine is None:
+        source = self._observed.get(name)
+        if source is None:
             return
-        for replica in difference.added:
-            engine.add(replica)
-        for id in difference.removed:
-            engine.remove(id)
+        for engine in self._finders(name):
+            for replica in difference.added:
+                engine.add(replica)
+            for id in difference.removed:
+                engine.remove(id)
         source.differs(difference)
 
     def forgotten(self, name: str) -> None:
@@ -104,6 +108,11 @@ class Engines:
         source = self._observed.get(name)
         if source is not None:
             self.differs(name, MemberDifference(removed=tuple(replica.id for replica in source.replicas)))
+
+    def _finders(self, name: str) -> list[HttpEngine]:
+        """Who has the replicas of an engine that are found: one, or two in the middle of a reload that changes it."""
+        now, coming = self._found[name], self._coming.get(name)
+        return [now] if coming is None or coming is now else [now, coming]
 
     def _others(self) -> list[tuple[str, HttpEngine]]:
         found = [(name, self._found[name]) for name in self._discovered]
@@ -125,7 +134,7 @@ class Engines:
         draft = Draft(self._pools, self._written)
         timeout_s = settings.health.timeout_s
         observed: dict[str, Observed] = {}
-        found: dict[str, HttpEngine] = {}
+        found = self._coming = dict[str, HttpEngine]()
         for name, section in settings.engines.items():
             replicas = section.written_replicas()
             if replicas is None:
@@ -147,6 +156,7 @@ class Engines:
             if found.get(name) is not engine:
                 engine.let_go()
         self._written, self._observed, self._found = draft.engines, observed, found
+        self._coming = {}
         self._discovered = tuple(name for name in found if settings.engines[name].found_at is not None)
         yield from draft.commit()
 
