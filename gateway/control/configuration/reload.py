@@ -73,6 +73,8 @@ class Reload:
         self.now = InUse(seal(loaded), loaded.settings)
         self._authorities: tuple[Settings, list[str]] | None = None
         """The files of authorities of the settings in use: to gather them of 300 engines takes a millisecond."""
+        self._taken = True
+        """Whether all that `using` does with it has been done: if that fails, the next look or SIGHUP does it again."""
         self._one = asyncio.Lock()
 
     @property
@@ -116,7 +118,7 @@ class Reload:
             fingerprint = await asyncio.to_thread(self._source.fingerprint, self._authorities[1])
         except NotNow:
             return  # out of descriptors: it may be as it was, and the next look will tell
-        if fingerprint != self._fingerprint:
+        if fingerprint != self._fingerprint or not self._taken:
             self._fingerprint = fingerprint  # first, so that a bad file is complained of once
             await self.reload()
 
@@ -134,18 +136,20 @@ class Reload:
                 log.error("config_refused", why=str(error))
                 return False
             if sealed.same(self.now.sealed):
-                return True
-            if sealed.differs_only_in(self.now.sealed, "auth"):  # then nothing needs to be built
+                if self._taken:
+                    return True
+            elif sealed.differs_only_in(self.now.sealed, "auth"):  # then nothing needs to be built
                 keys = await made_in_slices(gathering_keys(new.settings))
                 self._links.tell_all(Keys(keys, new.settings.auth.open))
             elif not await self._spread(new):
                 self._counted("refused")
                 return False
-            before, self.now = self.now.settings, new
+            before, self.now, self._taken = self.now.settings, new, False
             self._authorities = None
             for notice in sealed.notices:
                 log.info("config_notice", notice=notice)
             await self._using(new.settings)
+            self._taken = True
             self._counted("applied")
             log.info("config_applied", digest=sealed.digest[:12])
             parts = leaving(before)

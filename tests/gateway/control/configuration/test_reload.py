@@ -291,6 +291,32 @@ async def test_a_gateway_that_starts_in_the_middle_of_a_reload_waits_for_its_end
     assert steps == ["begins", "ends", "begins", "ends"]
 
 
+async def test_what_fails_once_workers_use_a_configuration_is_done_again_at_the_next_look(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing, applied = True, list[float]()
+
+    async def apply(settings: Settings) -> None:
+        if failing:
+            raise OSError(errno.ENOSPC, "no space left")
+        applied.append(settings.health.interval_s)
+
+    monkeypatch.setattr(gateway.plane.launches, "apply", apply)
+    gateway.path.write_text(FILE + "health: {interval_s: 9}\n")
+    for again in (gateway.plane.watch_files, gateway.plane.watch_files, gateway.plane.reload):
+        with pytest.raises(OSError, match="no space left"):
+            await again()
+    failing = False
+    await gateway.plane.watch_files()
+    assert applied == [9.0]
+    await gateway.plane.watch_files()
+    assert await gateway.plane.reload()
+    assert applied == [9.0]
+    for worker in gateway.workers:
+        assert len(worker.all_heard(Configure)) == 2  # it had it at once
+    assert await gateway.count("penstock_config_reloads_total", result="applied") == 1
+
+
 async def test_a_worker_that_dies_during_a_reload_holds_nothing_up(gateway: Control) -> None:
     first, second = gateway.workers
     first.silent = second.silent = True
