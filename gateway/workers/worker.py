@@ -151,7 +151,7 @@ class Worker:
         self._link = link
 
     async def configure(self, message: Configure) -> str:
-        """Use a new configuration; returns why not, or an empty string."""
+        """Use a new configuration; returns why not, or an empty string. Its shares were told when it came."""
         fleet = self.fleet
         before, parts = fleet.prepared, self._keyring.held()
         try:
@@ -160,7 +160,6 @@ class Worker:
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
                 self.sinks.open(settings, message.store)
-            fleet.experiments.tell(message.shares.items())
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__

@@ -83,6 +83,8 @@ class FromPlane:
         """Answer one question."""
         match message:
             case Configure():
+                # Now, as what is told of one later is: else that would be undone by what is older, once its turn comes.
+                self._worker.fleet.experiments.tell(message.shares.items())
                 return self._worker.changes.put(lambda: self._configured(message))
             case _:
                 return self._answer(message)

@@ -19,8 +19,9 @@ from gateway.fleet.steps import letting_go
 from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
 from gateway.settings.sealed import seal
-from gateway.workers.exchange.messages import Configure, Keys, MembersChanged
+from gateway.workers.exchange.messages import ArmShares, Configure, Configured, Keys, MembersChanged
 from gateway.workers.worker import Worker
+from routing.experiments.experiment import Experiment
 from routing.model import Endpoint
 
 pytestmark = pytest.mark.anyio
@@ -75,6 +76,34 @@ async def test_a_replica_that_cannot_be_used_is_told_of_and_keeps_no_other_from_
         assert "URL" in logs[0]["why"]
         worker.peer.told(MembersChanged([Member("e", "a", gone=True), Member("e", "b", "http://h:2")]))
         await until(worker, ["b"])
+    finally:
+        await supervisor.close()
+
+
+async def test_a_share_that_is_told_while_a_configuration_is_made_is_not_undone_by_it() -> None:
+    arms: dict[str, Any] = {"control": {}, "canary": {"weight": 10, "targets": [{"engine": "e", "model": "y"}]}}
+    model = {"targets": [{"engine": "e"}], "experiment": {"salt": "s", "arms": arms}}
+    document: dict[str, Any] = {"telemetry": {"access_log": "off"}, "models": {"m": model}}
+    document["engines"] = {"e": {"kind": "vllm", "replicas": [{"url": "http://h:1"}]}}
+    supervisor = Supervisor()
+    worker = Worker(supervisor)
+
+    def experiment() -> Experiment:
+        enrolment = worker.fleet.experiments.of("m")
+        assert enrolment is not None
+        return enrolment.experiment
+
+    try:
+        sealed = seal(load_settings(json.dumps(document), {}))
+        assert await worker.peer.asked(Configure(sealed, 1, [])) == Configured()
+        identity = experiment().identity
+        changed = seal(load_settings(json.dumps(document | {"health": {"interval_s": 9}}), {}))
+        configured = worker.peer.asked(Configure(changed, 1, [], shares={identity: {"canary": 0.25}}))
+        worker.peer.told(ArmShares(identity, {"canary": 0.0}))
+        assert await configured == Configured()
+        assert experiment().shares == (1.0, 0.0)
+        assert await worker.peer.asked(Configure(sealed, 1, [], shares={identity: {"canary": 0.25}})) == Configured()
+        assert experiment().shares == (0.75, 0.25)
     finally:
         await supervisor.close()
 
