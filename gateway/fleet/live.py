@@ -7,7 +7,7 @@ steps (`gateway.fleet.steps`), each well under a millisecond: the streams share 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from engines.kinds.section import EngineSection
@@ -23,7 +23,7 @@ from gateway.fleet.askers import FirstAskers
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
-from gateway.fleet.members import Member
+from gateway.fleet.members import Member, mark
 from gateway.fleet.prepared import Prepared
 from gateway.fleet.served import Builder, Served
 from gateway.fleet.snapshot import UNNAMED, Snapshot
@@ -91,6 +91,8 @@ class LiveFleet:
         """What contents that are kept count among."""
         self.ejecting = Ejecting(metrics, lambda: [served.serving.route for served in self._each()])
         self.experiments = Experiments(metrics)
+        self.followed: Collection[ReplicaKey] = ()
+        """Those whose engines tell all of their caches: whoever is one of them when it comes is followed at once."""
         self.shadows: Shadows | None = None
         """Who keeps count of copies; without it, none are made."""
         self._builder = Builder(metrics, self.meters, self.adapters, workers)
@@ -270,7 +272,7 @@ class LiveFleet:
         written = section is not None and section.writes_replicas
         state = self.table.find((member.engine, member.replica))
         if state is not None:
-            _mark(state, None if member.gone and written else member)
+            mark(state, None if member.gone and written else member)
         if built is None or written:
             return False
         known = built.replicas.get(member.replica)
@@ -298,7 +300,10 @@ class LiveFleet:
                 self.table.succeed((name, replica.id))
             if self.prepared is not None and self.table.find((name, replica.id)) is None:
                 self.table.get((name, replica.id)).returned_s = now  # those of the start are taken to be warm
-            _mark(self.table.get((name, replica.id)), told.get(replica.id))
+            state = self.table.get((name, replica.id))
+            mark(state, told.get(replica.id))
+            if state.key in self.followed:
+                state.tally.follow(True)
             if section.gpu_usd_per_hour:
                 self.meters.of((name, replica.id), section.gpu_usd_per_hour, now)
             if at % _AT_ONCE == 0:
@@ -389,12 +394,3 @@ class LiveFleet:
                 if old is None or replica not in old.replicas:
                     self.table.leave((name, replica))
         self.sweep()
-
-
-def _mark(state: ReplicaState, told: Member | None) -> None:
-    """Replicas of whom nothing was told are well."""
-    healthy = told is None or told.healthy
-    draining = told is not None and (told.draining or told.gone)
-    if (healthy and not state.healthy) or (state.draining and not draining):
-        state.returned_s = clock.monotonic()
-    state.healthy, state.draining = healthy, draining

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+from gateway import clock
+
+if TYPE_CHECKING:
+    from routing.replicas.replica import ReplicaState
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
@@ -21,3 +28,12 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     """Where it runs, if whoever found it knows."""
     life: str = ""
     """Another server under the same id has another one; empty where nobody said."""
+
+
+def mark(state: ReplicaState, told: Member | None) -> None:
+    """Replicas of whom nothing was told are well."""
+    healthy = told is None or told.healthy
+    draining = told is not None and (told.draining or told.gone)
+    if (healthy and not state.healthy) or (state.draining and not draining):
+        state.returned_s = clock.monotonic()
+    state.healthy, state.draining = healthy, draining

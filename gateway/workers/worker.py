@@ -117,6 +117,7 @@ class Worker:
         self._observing = Observing(lambda message: self._tell(message, bulk=True), self.metrics)
         self._accounting.observing = self._observing
         self.fleet.held = self._accounting.held
+        self.fleet.followed = self.prefixes.complete
         self._shadows = Shadows(
             self.metrics, self._accounting, self._ids, lambda: self.dispatcher.room.busy, self._loop.call_soon
         )

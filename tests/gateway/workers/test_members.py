@@ -19,7 +19,15 @@ from gateway.fleet.steps import letting_go
 from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
 from gateway.settings.sealed import seal
-from gateway.workers.exchange.messages import ArmShares, Configure, Configured, Keys, MembersChanged
+from gateway.workers.exchange.messages import (
+    ArmShares,
+    CacheFollowed,
+    CachesFollowed,
+    Configure,
+    Configured,
+    Keys,
+    MembersChanged,
+)
 from gateway.workers.worker import Worker
 from routing.experiments.experiment import Experiment
 from routing.model import Endpoint
@@ -76,6 +84,29 @@ async def test_a_replica_that_cannot_be_used_is_told_of_and_keeps_no_other_from_
         assert "URL" in logs[0]["why"]
         worker.peer.told(MembersChanged([Member("e", "a", gone=True), Member("e", "b", "http://h:2")]))
         await until(worker, ["b"])
+    finally:
+        await supervisor.close()
+
+
+async def test_a_replica_whose_cache_is_followed_before_it_joins_or_as_another_server_is_followed() -> None:
+    supervisor = Supervisor()
+    worker = Worker(supervisor)
+
+    def followed() -> list[bool]:
+        return [endpoint.state.tally.followed for endpoint in endpoints(worker)]
+
+    try:
+        assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1", life="1")])) == ""
+        worker.peer.told(CachesFollowed([CacheFollowed("e", id, wanted=True, complete=True) for id in "ab"]))
+        worker.peer.told(MembersChanged([Member("e", "b", "http://h:2"), Member("e", "c", "http://h:3")]))
+        await until(worker, ["a", "b", "c"])
+        assert followed() == [True, True, False]
+        before = endpoints(worker)[0].state
+        worker.peer.told(MembersChanged([Member("e", "a", "http://h:1", life="2")]))
+        worker.peer.told(MembersChanged([Member("e", "c", gone=True)]))
+        await until(worker, ["a", "b"])
+        assert endpoints(worker)[0].state is not before
+        assert followed() == [True, True]
     finally:
         await supervisor.close()
 
