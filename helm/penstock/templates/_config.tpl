@@ -13,7 +13,7 @@
 
 {{/* `config` without them, in JSON. */}}
 {{- define "penstock.given" -}}
-{{- $config := deepCopy .Values.config -}}
+{{- $config := deepCopy (.Values.config | default dict) -}}
 {{- include "penstock.drop.null" $config -}}
 {{- toJson $config -}}
 {{- end -}}
@@ -21,7 +21,7 @@
 {{/* The gateway's configuration, as YAML: `config`, and what the chart knows of the cluster. */}}
 {{- define "penstock.config" -}}
 {{- $root := . -}}
-{{- $config := deepCopy .Values.config -}}
+{{- $config := deepCopy (.Values.config | default dict) -}}
 {{- $server := dict "host" "0.0.0.0" "port" (int (include "penstock.http.port" .)) "grace_s" (int .Values.drainSeconds) -}}
 {{- if .Values.admin.metrics -}}{{- $_ := set $server "metrics" "off" -}}{{- end -}}
 {{- $_ := set $config "server" (mergeOverwrite ($config.server | default dict) $server) -}}

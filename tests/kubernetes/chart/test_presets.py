@@ -132,9 +132,10 @@ def test_null_takes_whatever_has_a_name_in_the_configuration_away(helm: str, tmp
     assert {"far", "sim"} == set(load_settings(written(tmp_path, config), {}).settings.engines)
 
 
-def test_a_chart_whose_every_model_is_taken_away_has_none(helm: str) -> None:
+@pytest.mark.parametrize("config", [{"models": {"chat": None}}, None])
+def test_a_chart_whose_every_model_is_taken_away_has_none(helm: str, config: dict[str, Any] | None) -> None:
     with pytest.raises(Refused, match=r"config\.models is empty"):
-        template(helm, "laptop", over={"config": {"models": {"chat": None}}})
+        template(helm, "laptop", over={"config": config})
 
 
 def test_without_a_model_the_chart_says_which_preset_to_take(helm: str) -> None:
