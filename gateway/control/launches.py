@@ -43,9 +43,11 @@ class Launches:
         self._states: dict[str, dict[str, LaunchState]] = {}
         """By engine and replica."""
         self._failures: dict[str, dict[str, str]] = {}
+        self._stopped = False
 
     async def apply(self, settings: Settings) -> None:
-        """Start, restart and stop what the configuration asks for. Does not wait for readiness."""
+        """Start, restart and stop what the configuration asks for. Does not wait for readiness. Once all are stopped
+        nothing is started: a reload may be under way then."""
         wanted: dict[str, LaunchPlan] = {}
         served = _served_names(settings)
         await own_turn()
@@ -60,6 +62,8 @@ class Launches:
         ]
         await asyncio.gather(*(self._launchers.pop(name)[1].stop() for name in stale))
         for name, plan in wanted.items():
+            if self._stopped:
+                return
             if name not in self._launchers:
                 scaled = settings.engines[name].autoscale is not None
                 recipe = self._recipe(name, plan, Path(settings.data_dir) / "logs", scaled)
@@ -70,8 +74,9 @@ class Launches:
         self._changed()
 
     def launcher(self, engine: str) -> Launcher | None:
-        """That of one engine, if we start its servers."""
-        found = self._launchers.get(engine)
+        """That of one engine, if we start its servers; none once all are to stop, or whoever scales it would start some
+        anew in the place of those that have stopped."""
+        found = None if self._stopped else self._launchers.get(engine)
         return None if found is None else found[1]
 
     def failure(self, engine: str) -> str:
@@ -104,7 +109,8 @@ class Launches:
         await asyncio.gather(*(launcher.started() for _, launcher in self._launchers.values()))
 
     async def stop(self) -> None:
-        """Stop every child and wait until it is gone."""
+        """Stop every child for good, and wait until it is gone."""
+        self._stopped = True
         await asyncio.gather(*(launcher.stop() for _, launcher in self._launchers.values()))
         self._launchers.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -69,6 +70,22 @@ async def test_two_simulators_become_ready_and_stop_without_a_trace(watched: Wat
     await watched.launches.stop()
     assert watched.launches.ready() == {}
     assert set(started) & set(pids("engines.simulator")) == set()
+
+
+async def test_nothing_is_started_any_more_from_the_moment_in_which_all_are_to_stop(
+    watched: Watched, tmp_path: Path
+) -> None:
+    await watched.launches.apply(configured(tmp_path))
+    await watched.until_ready("a", "b")
+    assert watched.launches.launcher("a") is not None
+    stopping = asyncio.ensure_future(watched.launches.stop())
+    await asyncio.sleep(0)
+    assert watched.launches.launcher("a") is None  # whoever scales it
+    await watched.launches.apply(configured(tmp_path, engines=("a", "b", "c")))  # a reload
+    await stopping
+    await watched.launches.apply(configured(tmp_path))
+    assert watched.launches.ready() == {}
+    assert watched.launches.states() == {}
 
 
 async def test_a_killed_simulator_is_replaced_and_the_other_left_alone(watched: Watched, tmp_path: Path) -> None:
