@@ -6,8 +6,7 @@
     linked blocks come or go       50 ms later the workers hear how much of those prompts is held
     something was lost for good,   nothing that was sent there before is believed to be held
     or the engine starts anew
-    a worker cannot be told        the next time it is told to forget all of the replicas that it missed news of, and
-                                   how well they are followed, or that they have left
+    a worker cannot be told        it hears later of whom it missed news, so as to forget them, and who is followed
 
 One message holds all that is new, or what half a millisecond finds of it; the rest is told in the next turns of the
 loop. Replicas are looked for, subscribed to and left in steps: there may be 19,200. What is known of a replica whose
@@ -185,21 +184,21 @@ class KvEvents:
         """A worker joined, and knows nothing. It hears it a few replicas at a time."""
         self._owed.pop(worker, None)
         self._unheard.pop(worker, None)
-        if self._followed:
-            self._tell_how(worker, list(self._followed))
+        self._tell_how(worker, list(self._followed))
 
     def _tell_how(self, worker: str, keys: list[ReplicaKey]) -> None:
         def steps() -> Iterator[None]:
             for start in range(0, len(keys), AT_ONCE):
-                self._tell_states((worker,), [self._state(key) for key in keys[start : start + AT_ONCE]])
+                if not self._tell(worker, CachesFollowed([self._state(key) for key in keys[start : start + AT_ONCE]])):
+                    self._missed(worker, keys[start:])
+                    return
                 yield
 
         self._spawn("caches_followed", lambda: in_slices(steps()))
 
     def _state(self, key: ReplicaKey) -> CacheFollowed:
         """As workers are to know it now."""
-        followed = self._followed.get(key)
-        return CacheFollowed(*key, *((False, False) if followed is None else followed.told))
+        return CacheFollowed(*key, *(self._followed[key].told if key in self._followed else (False, False)))
 
     def _follow(self, key: ReplicaKey, at: EventsAt) -> bool:
         """Follow one there; returns whether that is new."""
@@ -225,8 +224,7 @@ class KvEvents:
         there = [key for key in keys if key in self._followed]
         for key in there:
             self._close(key)
-        if there:
-            self._tell_states(self._workers(), [self._state(key) for key in there])
+        self._tell_states([self._state(key) for key in there])
 
     def _close(self, key: ReplicaKey) -> None:
         followed = self._followed.pop(key)
@@ -375,18 +373,20 @@ class KvEvents:
             if followed.touched:
                 followed.noted = True
                 self._news.append((key, followed))
-        if states:
-            self._tell_states(self._workers(), states)
+        self._tell_states(states)
         if changes or self._owed:
             self._tell_changes(changes)
         if self._news:
             self._tell_in(0.0)
 
-    def _tell_states(self, workers: Collection[str], states: list[CacheFollowed]) -> None:
-        for worker in workers:
+    def _tell_states(self, states: list[CacheFollowed]) -> None:
+        for worker in self._workers() if states else ():
             if not self._tell(worker, CachesFollowed(states)):
-                self._unheard.setdefault(worker, {}).update({(one.engine, one.replica): None for one in states})
-                self._tell_in(self._coalesce_s)
+                self._missed(worker, [(one.engine, one.replica) for one in states])
+
+    def _missed(self, worker: str, keys: list[ReplicaKey]) -> None:
+        self._unheard.setdefault(worker, {}).update(dict.fromkeys(keys))
+        self._tell_in(self._coalesce_s)
 
     def _tell_changes(self, changes: list[CacheChange]) -> None:
         replicas = {(change.engine, change.replica) for change in changes}

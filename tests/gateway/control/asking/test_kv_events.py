@@ -278,6 +278,24 @@ async def test_a_worker_that_could_not_be_told_how_well_replicas_are_followed_he
     story.events.close()
 
 
+async def test_a_worker_that_cannot_be_told_is_not_tried_with_all_that_it_is_to_be_told() -> None:
+    many = Many(3 * AT_ONCE)
+    await many.events.look()
+    while len(many.states()) < 3 * AT_ONCE:
+        await asyncio.sleep(0)
+    many.told.clear()
+    many.room = AT_ONCE
+    many.events.tell_again("w")
+    while not many.tries:
+        await asyncio.sleep(0)
+    assert (len(many.states()), len(many.events._unheard["w"]), many.tries) == (AT_ONCE, 2 * AT_ONCE, 1)
+    many.room = None
+    while len(many.states()) < 3 * AT_ONCE:
+        await asyncio.sleep(0)
+    assert [f"{number}" for number in range(3 * AT_ONCE)] == [one.replica for one in many.states()]
+    many.events.close()
+
+
 async def test_nothing_is_kept_for_a_worker_that_left_before_it_could_be_told() -> None:
     story = await begun()
     story.full = True
@@ -405,6 +423,10 @@ class Many:
         self.opened: list[str] = []
         self.open = 0
         self.told: list[ToWorker] = []
+        self.room: int | None = None
+        """For the states of so many replicas; None: for all."""
+        self.tries = 0
+        """Messages that found none."""
         self.events = KvEvents(
             lambda: [("e", self.engine)],  # type: ignore[list-item]
             lambda _, replica: EventsAt(f"tcp://{replica.id}:{self.port}"),
@@ -421,6 +443,9 @@ class Many:
         return self
 
     def _tell(self, worker: str, message: ToWorker) -> bool:
+        if self.room is not None and len(self.states()) >= self.room:
+            self.tries += 1
+            return False
         self.told.append(message)
         return True
 
