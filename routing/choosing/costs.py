@@ -8,7 +8,7 @@
     eviction   where caches are crowded the same once more, if this one is full, since something else will have to be
                prefilled again then; less of it where it is less full, so that caches fill alike
     load       `LOAD_MS` for each request in flight, foreign ones too: they decode together; up to `LOAD_ROOMY_MS` the
-               roomier caches are: who has many is sent more. Each foreign one that waits: a prompt of `WAITING_TOKENS`
+               roomier caches are: who has many is sent more. Each foreign one that waits: a prompt as usual there
     failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle. While more
                than one is to be got over, it is not taken to hold anything, nor to be anybody's home
     limits     what is left of the wait for a provider's limits, the nearer their end (`routing.replicas.quota`)
@@ -52,8 +52,6 @@ hot prompts it is .17 on 4 replicas with room for 16 each, and under .02 on 16 o
 EVICTION: Final = 1.0
 LOAD_MS: Final = 1.0
 LOAD_ROOMY_MS: Final = 4.0
-WAITING_TOKENS: Final = 1000
-"""Nobody knows the prompts of others."""
 AFFINITY: Final = 16.0
 """Times the prefill of the prompt, at infinitely many peers; with one that knows everything there is none."""
 HOME_BLOCKS: Final = 16
@@ -324,7 +322,7 @@ class LeastCost:
 
     def _ahead(self, state: ReplicaState, now: float) -> float:
         """The tokens that wait there to be computed, those of others included."""
-        return state.ahead_tokens(now) + WAITING_TOKENS * state.reported.foreign_waiting(now)
+        return state.ahead_tokens(now) + state.usual_tokens * state.reported.foreign_waiting(now)
 
     def _cached(self, facts: RequestFacts) -> list[int]:
         """Tokens of the prompt that each endpoint's replica holds; empty where nobody holds any."""
@@ -392,7 +390,7 @@ class LeastCost:
             full = 0.0 if index is None else index.fullness(state.slot)
             self._per_token[at] = others + room + (eviction * full if full < 1.0 else eviction)
             self._foreign_ms[at] = self._load_ms * foreign[at]
-            self._foreign_ms[at] += WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
+            self._foreign_ms[at] += state.usual_tokens * self._rates[at] * state.reported.foreign_waiting(now)
         self._least_foreign_ms = min(self._foreign_ms)
         self._least_per_token = min([rate + more for rate, more in zip(self._rates, self._per_token, strict=True)])
 

@@ -99,10 +99,11 @@ def _has_places(state: ReplicaState, most: int, now: float) -> bool:
 
 
 def _holds(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute) -> bool:
-    """Whether it is believed to have computed half of the prompt, or is where the conversation lives."""
-    if route.prefixes is None:
-        return route.asked(facts.operation).pickers[endpoint.tier].favours(endpoint, facts)
-    return 2 * facts.uncached_tokens(endpoint.state.slot) <= facts.prompt_tokens
+    """Whether it is believed to have computed half of the prompt, or is its home: where its conversation lives, or, by
+    those who choose beside us and share no index, its beginning."""
+    if route.prefixes is not None and 2 * facts.uncached_tokens(endpoint.state.slot) <= facts.prompt_tokens:
+        return True
+    return route.asked(facts.operation).pickers[endpoint.tier].favours(endpoint, facts)
 
 
 def is_full(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute, now: float) -> bool:

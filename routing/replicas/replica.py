@@ -37,6 +37,12 @@ FAILED_S: Final = 1.0
 flight, and its replica would look idle; it takes the breaker some failures to see it."""
 MOST_FAILED_S: Final = 10.0
 
+USUAL_TOKENS: Final = 1000.0
+"""What a prompt of others has to have prefilled, where nothing was sent that theirs could be like."""
+USUAL_STEP: Final = 1.03
+"""By what one request moves it, up or down: so as many have more as have less. In the mean, the few prompts that a
+replica does not hold would make each of the others' look like one."""
+
 NO_SLOT: Final = -1
 SEED_CACHE_BLOCKS: Final = 8192
 """What a replica's KV cache is taken to hold until it has told: 2 MiB of text, half a million tokens."""
@@ -81,6 +87,7 @@ class ReplicaState:
         "slot",
         "tally",
         "unsaid_s",
+        "usual_tokens",
     )
 
     def __init__(self, key: ReplicaKey, breaker: Breaker, busy: list[ReplicaState] | None = None) -> None:
@@ -102,6 +109,8 @@ class ReplicaState:
         self.plain_until_s = 0.0
         """When the prompts of plain answers sent so far will be prefilled, as far as is known: nothing tells it."""
         self.remote_prefill_tokens = self.remote_requests = 0
+        self.usual_tokens = USUAL_TOKENS
+        """What a request has to have prefilled here, in the median: those of others are taken to be like ours."""
         self.prefill = PrefillRate()
         self.decode = DecodeRate()
         self.reported = ReportedLoad()
@@ -194,6 +203,10 @@ class ReplicaState:
         self.in_flight_requests += 1
         self.in_flight_tokens += prompt_tokens + output_tokens
         self.prefill_tokens += prompt_tokens
+        if prompt_tokens > self.usual_tokens:
+            self.usual_tokens *= USUAL_STEP
+        elif self.usual_tokens > 1.0:
+            self.usual_tokens /= USUAL_STEP
 
     def full(self, now: float, most: int = 0, share: float = 1.0) -> bool:
         """Whether it is known to be: `most` requests in flight (0: nobody said), or what its engine reported of itself.

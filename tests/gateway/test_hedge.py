@@ -18,10 +18,11 @@ from hypothesis.stateful import (
 
 from engines.errors import ConnectFailed, ConnectionLost, EngineError
 from engines.model import Operation
-from engines.operations import OPERATION_KEYS
 from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table, Tables
+from gateway.fleet.snapshot import Upstream, Upstreams
 from routing.failing.hedging import HedgingSettings
+from routing.model import Endpoint
 from routing.route import RetrySettings
 from tests.gateway.flights import JSON, Bench, FakeExchange, StepClock
 from tests.gateway.relayed import DONE, ERROR, FINISH, USAGE, answer, chunk
@@ -196,8 +197,14 @@ def test_a_mistake_with_a_hedge_frees_the_first_engine_too(now: StepClock, sent:
     if sent:
         bench.engines[0].mistakes = [KeyError("odd")]
     else:
-        (pool,) = bench.route.speakers[OPERATION_KEYS[Operation.CHAT]].pools
-        bench.serving.upstreams[pool[1]].translated = 5  # type: ignore[assignment]
+        known = bench.serving.upstreams
+
+        def odd(endpoint: Endpoint) -> Upstream:
+            if endpoint.replica == "1":
+                raise KeyError("odd")
+            return known[endpoint]
+
+        bench.serving.upstreams = Upstreams(odd)
     bench.loop.fire()
     (call,) = bench.calls
     assert (client.status, client.error["code"], call.aborted) == (500, "internal_error", True)

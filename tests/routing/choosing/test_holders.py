@@ -123,6 +123,22 @@ def test_where_all_are_full_requests_wait_here() -> None:
     assert not asked(route)[1]
 
 
+def test_the_home_that_others_send_a_prompt_to_is_waited_for_though_nobody_told_us_that_it_holds_it() -> None:
+    route = route_of(3, policy="prefix", peers=4)
+    picker = route.asked("/v1/chat/completions").pickers[0]
+    for endpoint in endpoints(route):
+        endpoint.state.prefill.learn(3000, 200.0, NOW)
+    home, _ = asked(route)
+    assert home is not None
+    assert picker.favours(home, asks(PROMPT))
+    took_one(home)
+    home.state.tell(1, 1, 0.1, NOW)
+    assert asked(route) == (home, True)
+    others = [prompt for letter in "bcdefgh" if not picker.favours(home, asks(prompt := text(letter, 12_000)))]
+    assert others
+    assert home not in [asked(route, prompt)[0] for prompt in others]
+
+
 @pytest.mark.parametrize("policy", ["least_load", "latency"])
 def test_a_policy_that_does_not_look_into_caches_spares_the_full(policy: str) -> None:
     route, holder = held_by_one(policy)

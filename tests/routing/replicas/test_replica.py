@@ -72,6 +72,20 @@ AccountingAgainstAListOfRequests.TestCase.settings = settings(deadline=None, max
 TestAccountingAgainstAListOfRequests = AccountingAgainstAListOfRequests.TestCase
 
 
+def test_what_is_usual_is_what_half_of_the_requests_exceed() -> None:
+    state = ReplicaState(("e", "0"), Breaker(BreakerSettings()))
+    rng = random.Random(1)
+    for _ in range(400):
+        state.charge(3000 if rng.random() < 0.1 else rng.randrange(100, 300), 0)
+    assert 150 < state.usual_tokens < 250
+    for _ in range(1000):
+        state.charge(0, 0)
+    assert 0.9 < state.usual_tokens <= 1.0
+    for _ in range(400):
+        state.charge(5000, 0)
+    assert 4800 < state.usual_tokens < 5200
+
+
 def test_releasing_twice_is_loud_and_never_negative() -> None:
     state = ReplicaTable().get(("e", "0"))
     state.charge(10, 20)

@@ -106,6 +106,22 @@ def test_gateways_that_share_know_what_the_others_sent_where_and_those_that_do_n
             assert [5] * knowing == [depth for depth in depths if depth]
 
 
+@pytest.mark.parametrize(("name", "replicas", "per_s"), [("chat", 16, 199.0), ("shared-prompts", 4, 137.0)])
+def test_four_that_share_nothing_find_nine_tenths_of_the_hits_of_one_while_replicas_are_full(
+    name: str, replicas: int, per_s: float
+) -> None:
+    """They keep to the home that all of them agree on, although it is full, and none knows what the others sent it; nor
+    are the requests of others that wait there taken for more than they are."""
+    scenario = scenario_named(name)
+    gpus = scenario.fleet(replicas)
+    calls = calls_of(scenario.workload(1, per_s, 12.0))
+    one, four = (
+        figures_of(ModelledFleet(gpus, policy_named("prefix"), 1, crew).play(calls), gpus, scenario.ttft_slo_s)
+        for crew in (ALONE, Crew(4))
+    )
+    assert four.hit_ratio >= 0.9 * one.hit_ratio
+
+
 @pytest.mark.parametrize("room", [0.5, 3.0])
 def test_of_caches_taken_for_larger_or_smaller_than_they_are_the_guesses_get_better(room: float) -> None:
     scenario = scenario_named("chat")
