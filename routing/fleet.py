@@ -91,8 +91,6 @@ class ModelSpec:
     """Engines whose replicas differ in the key that they are asked with."""
     drops: bool = False
     """Whether a parameter that a target does not take may be left out."""
-    peers: int = 1
-    """Who chooses among the same replicas and shares no index of caches; this one included."""
 
 
 class Fleet:
@@ -169,7 +167,7 @@ def build_route(
     prefixes = table.prefixes if terms is not None and terms.caches else None
 
     def build(pool: Sequence[Endpoint]) -> Picker:
-        return build_picker(model.policy, terms, pool, table, model.peers, model.slow_start_s)
+        return build_picker(model.policy, terms, pool, table, model.slow_start_s)
 
     keep_budget = old is not None and old.retry == model.retry
     return ModelRoute(
@@ -276,9 +274,7 @@ def _tiers(
                 pools[position[model.targets[i].tier]] += placed[i]
             tiers = made[chosen] = Tiers(
                 tuple(tuple(pool) for pool in pools),
-                tuple(
-                    build_picker(model.policy, terms, pool, table, model.peers, model.slow_start_s) for pool in pools
-                ),
+                tuple(build_picker(model.policy, terms, pool, table, model.slow_start_s) for pool in pools),
             )
         return tiers
 

@@ -226,6 +226,7 @@ class Plane:
         """
         problem = await self._reload.joined(worker, link, pid)
         self.asking.tell_again(worker)
+        self.peering.tell_again(worker)
         self.autoscaling.tell_again()
         for token in self._tokens.known():
             self.links.tell(worker, token)

@@ -106,7 +106,8 @@ class LiveFleet:
         breaker = breaker_settings(settings)
         retry = retry_settings(settings, self._workers)
         if not len(self.table):
-            self.table = ReplicaTable(breaker, breaker_changed, *self._notes)
+            gateways, self.table = self.table.gateways, ReplicaTable(breaker, breaker_changed, *self._notes)
+            self.table.gateways = gateways  # which may be told before there is a configuration
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
             told.setdefault(member.engine, {})[member.replica] = member

@@ -68,6 +68,16 @@ class PeerBoard:
             for gateway, told in self._told.items()
         }
 
+    def choosers(self, engines: Collection[str], now: float) -> dict[str, int]:
+        """How many that count choose among the replicas of each of these engines; those of nobody are left out."""
+        self._drop(now)
+        counts: dict[str, int] = {}
+        for told in self._told.values():
+            for name in engines:
+                if name in told.engines:
+                    counts[name] = counts.get(name, 0) + 1
+        return counts
+
     def busy(self, engine: str, now: float) -> set[str]:
         """The replicas at which those that tell nothing any more may still have requests."""
         self._drop(now)

@@ -35,13 +35,13 @@ from xxhash import xxh3_64_intdigest
 from routing.choosing.opinion import Cost, Opinion
 from routing.choosing.ring import HashRing
 from routing.choosing.terms import LATENESS, RECOVERED, RECOVERY, Terms, shares_of_load, usd_of
-from routing.choosing.usable import draw, usable
+from routing.choosing.usable import draw, home_on, ring_of, usable
 from routing.facts import RequestFacts
 from routing.model import Endpoint
 from routing.prefix.index import PrefixIndex
 from routing.prefix.match import slots_in
 from routing.replicas.rates import together
-from routing.replicas.replica import FAILED_S, ReplicaState
+from routing.replicas.replica import FAILED_S
 from routing.replicas.replica_table import ReplicaTable
 
 OTHERS: Final = 4.0
@@ -65,6 +65,7 @@ class LeastCost:
 
     __slots__ = (
         "_by_slot",
+        "_engines",
         "_even",
         "_foreign_ms",
         "_fresh_per_token",
@@ -89,14 +90,16 @@ class LeastCost:
         "_slow_start_s",
         "_states",
         "_stay",
+        "_table",
     )
 
-    def __init__(self, pool: Sequence[Endpoint], table: ReplicaTable, terms: Terms, peers: int = 1) -> None:
-        """`peers` choose from the same pool and share no index, ourselves included."""
+    def __init__(self, pool: Sequence[Endpoint], table: ReplicaTable, terms: Terms) -> None:
         self._pool = tuple(pool)
+        self._table = table
+        self._engines = tuple({endpoint.engine: None for endpoint in pool})
         self._states = tuple([endpoint.state for endpoint in pool])
         self._even = all(endpoint.weight == pool[0].weight for endpoint in pool)
-        self._mixed = len({endpoint.engine for endpoint in pool}) > 1
+        self._mixed = len(self._engines) > 1
         self._session = terms.session
         self._ms_per_usd = terms.ms_per_usd
         self._slo_ms = terms.slo_ttft_ms
@@ -109,15 +112,14 @@ class LeastCost:
         self._index: PrefixIndex | None = table.prefixes if terms.caches else None
         self._by_slot: dict[int, list[int]] = {}
         self._slots = 0
-        self._stay = AFFINITY * (1.0 - 1.0 / max(1, peers))
-        self._ring: HashRing | None = None
+        self._stay = 0.0
+        """How many times the prefill of a prompt its home is worth, where others choose who share no index."""
+        self._ring: HashRing | None = ring_of(pool) if terms.session and pool else None
         if terms.caches:
             for at, endpoint in enumerate(self._pool):
                 slot = table.slot_of(endpoint.state)
                 self._by_slot.setdefault(slot, []).append(at)
                 self._slots |= 1 << slot
-        if self._pool and (terms.session or (terms.caches and self._stay)):
-            self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
         self._places = list(range(len(self._pool)))
         self._rates = [state.prefill.ms_per_token for state in self._states]
         """How long each takes to prefill a token, as all of them together make it likely."""
@@ -144,7 +146,7 @@ class LeastCost:
         if now >= self._next_s:
             self._look(now)
         cached = self._cached(facts)
-        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts, now)
         drawn = -1.0
         if self._even:
             drawn = rng.random()
@@ -261,7 +263,7 @@ class LeastCost:
         if ttft_ms <= due_ms:
             return False
         state = endpoint.state
-        if ttft_ms - self._ahead(state, now) * state.prefill.ms_per_token <= due_ms:
+        if ttft_ms - state.all_ahead_tokens(now) * state.prefill.ms_per_token <= due_ms:
             self._overflows_until_s = now + RECOVERY * slo_ms * 1e-3
         return True
 
@@ -272,7 +274,7 @@ class LeastCost:
         if now >= self._next_s and self._pool:
             self._look(now)
         cached = self._cached(facts) or [0] * len(self._pool)
-        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts, now)
         costs = [self._cost(at, facts, cached[at], favour_ms if at == favoured else 0.0, now) for at in self._places]
         chosen = self.pick(facts, now, rng, skip)
         if chosen is None:
@@ -318,11 +320,7 @@ class LeastCost:
 
     def _ttft_ms(self, endpoint: Endpoint, uncached: int, now: float) -> float:
         prefill = endpoint.state.prefill
-        return prefill.base_ms + (self._ahead(endpoint.state, now) + uncached) * prefill.ms_per_token
-
-    def _ahead(self, state: ReplicaState, now: float) -> float:
-        """The tokens that wait there to be computed, those of others included."""
-        return state.ahead_tokens(now) + state.usual_tokens * state.reported.foreign_waiting(now)
+        return prefill.base_ms + (endpoint.state.all_ahead_tokens(now) + uncached) * prefill.ms_per_token
 
     def _cached(self, facts: RequestFacts) -> list[int]:
         """Tokens of the prompt that each endpoint's replica holds; empty where nobody holds any."""
@@ -348,8 +346,8 @@ class LeastCost:
                         cached[at] = before[at]
         return cached
 
-    def _favour(self, ring: HashRing, facts: RequestFacts) -> tuple[int, float]:
-        """The home that every peer would give the prompt, and what being sent there is worth in milliseconds.
+    def _favour(self, ring: HashRing, facts: RequestFacts, now: float) -> tuple[int, float]:
+        """The home that every gateway would give the prompt, and what being sent there is worth in milliseconds.
 
         Without sessions it hangs on the block that ends the first `HOME_BLOCKS`, or on the first one that is not held
         by most of the pool anyway: on what a conversation has of its own, whatever system prompt all of them share.
@@ -359,22 +357,25 @@ class LeastCost:
             if not session:
                 return -1, 0.0
             whole = facts.prompt_tokens * (1.0 + OTHERS) * self._mean_ms_per_token()
-            return ring.place(xxh3_64_intdigest(session.encode())), whole
+            return home_on(ring, xxh3_64_intdigest(session.encode()), self._pool, now), whole
         chain = facts.prefix
         common = facts.held_by(len(self._pool) // 2 + 1)
         if common >= len(chain):
             return -1, 0.0
         own = facts.prompt_tokens - facts.tokens_of(common)
         home = chain[min(len(chain) - 1, max(common, HOME_BLOCKS - 1))]
-        return ring.place(home), own * self._stay * self._mean_ms_per_token()
+        return home_on(ring, home, self._pool, now), own * self._stay * self._mean_ms_per_token()
 
-    def favours(self, endpoint: Endpoint, facts: RequestFacts) -> bool:
-        at = -1 if self._ring is None else self._favour(self._ring, facts)[0]
-        return at >= 0 and self._pool[at] is endpoint
+    def home(self, facts: RequestFacts, now: float) -> Endpoint | None:
+        at = -1 if self._ring is None else self._favour(self._ring, facts, now)[0]
+        return self._pool[at] if at >= 0 else None
 
     def _look(self, now: float) -> None:
-        """Read what changes slowly: the pool's mean rate, how full its caches are, what engines say of load."""
+        """Read what changes slowly: rates, how full caches are, what engines say of load, how many choose beside us."""
         self._next_s = now + _LOOK_AGAIN_S
+        if self._index is not None and not self._session:
+            self._stay = AFFINITY * (1.0 - 1.0 / self._table.choosers(self._engines))
+            self._ring = (self._ring or ring_of(self._pool)) if self._stay else None
         self._rates = together([state.prefill for state in self._states])
         mean = self._mean_ms_per_token()
         index, foreign = self._index, [state.reported.foreign_requests(now) for state in self._states]
@@ -389,8 +390,7 @@ class LeastCost:
             self._others_per_token[at] = others + room
             full = 0.0 if index is None else index.fullness(state.slot)
             self._per_token[at] = others + room + (eviction * full if full < 1.0 else eviction)
-            self._foreign_ms[at] = self._load_ms * foreign[at]
-            self._foreign_ms[at] += state.usual_tokens * self._rates[at] * state.reported.foreign_waiting(now)
+            self._foreign_ms[at] = self._load_ms * foreign[at] + self._rates[at] * state.foreign_tokens(now)
         self._least_foreign_ms = min(self._foreign_ms)
         self._least_per_token = min([rate + more for rate, more in zip(self._rates, self._per_token, strict=True)])
 

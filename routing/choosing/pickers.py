@@ -48,8 +48,9 @@ class Picker(Protocol):
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         """When the first token of the one just picked should come; 0 where the policy does not predict it."""
 
-    def favours(self, endpoint: Endpoint, facts: RequestFacts) -> bool:
-        """Whether this is the home of the request's conversation, or of its prompt, as every peer would say."""
+    def home(self, facts: RequestFacts, now: float) -> Endpoint | None:
+        """The home of the request's conversation, or of its prompt, as every gateway would say; None where the policy
+        gives it none, or nobody chooses beside us."""
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         """What `pick` would do now, and why. Changes nothing."""
@@ -78,8 +79,8 @@ class WithoutForecast(Picker):
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         return 0.0
 
-    def favours(self, endpoint: Endpoint, facts: RequestFacts) -> bool:
-        return False
+    def home(self, facts: RequestFacts, now: float) -> Endpoint | None:
+        return None
 
 
 class LeastLoad(WithoutForecast):
@@ -260,15 +261,14 @@ def build_picker(
     terms: Terms | None,
     pool: Sequence[Endpoint],
     table: ReplicaTable,
-    peers: int = 1,
     slow_start_s: float = 0.0,
 ) -> Picker:
-    """The picker for `pool`, whose replicas are in `table`; `peers` choose from the same pool, ourselves included.
+    """The picker for `pool`, whose replicas are in `table`, which says who else chooses among them.
 
     `slow_start_s` is for policies that compare load; those without ignore it.
     """
     if terms is not None:
-        return LeastCost(pool, table, terms, peers)
+        return LeastCost(pool, table, terms)
     return LeastLoad(pool, slow_start_s) if policy == LEAST_LOAD else PICKERS[policy](pool)
 
 

@@ -82,12 +82,18 @@ def choose_with_room(
 
 
 def waited_for(full: Collection[Endpoint], facts: RequestFacts, route: ModelRoute, now: float) -> set[Endpoint]:
-    """Those of the full that hold the prompt and whose queue the request may join: it needs little time and few blocks
-    there. None of them for work of negative priority, or where the policy sends no prompt to where it was before."""
+    """Those of the full that hold the prompt, or are its home, and whose queue the request may join: it needs little
+    time and few blocks there. Its home is where its conversation lives, or, by all who choose beside us and share no
+    index, its beginning. None of them for work of negative priority, or where the policy sends no prompt to where it
+    was before."""
     if facts.priority < 0 or not (route.prefixes is not None or route.policy == SESSION):
         return set()
     most = route.line.settings.in_flight
-    return {one for one in full if _has_places(one.state, most, now) and _holds(one, facts, route)}
+    left = [one for one in full if _has_places(one.state, most, now)]
+    if not left:
+        return set()
+    homes = {picker.home(facts, now) for picker in route.asked(facts.operation).pickers}
+    return {one for one in left if one in homes or _holds(one, facts, route)}
 
 
 def _has_places(state: ReplicaState, most: int, now: float) -> bool:
@@ -99,11 +105,8 @@ def _has_places(state: ReplicaState, most: int, now: float) -> bool:
 
 
 def _holds(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute) -> bool:
-    """Whether it is believed to have computed half of the prompt, or is its home: where its conversation lives, or, by
-    those who choose beside us and share no index, its beginning."""
-    if route.prefixes is not None and 2 * facts.uncached_tokens(endpoint.state.slot) <= facts.prompt_tokens:
-        return True
-    return route.asked(facts.operation).pickers[endpoint.tier].favours(endpoint, facts)
+    """Whether it is believed to have computed half of the prompt."""
+    return route.prefixes is not None and 2 * facts.uncached_tokens(endpoint.state.slot) <= facts.prompt_tokens
 
 
 def is_full(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute, now: float) -> bool:

@@ -7,7 +7,7 @@ that move are its own, about 1/n, and nobody else's (Karger et al., "Consistent 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
@@ -39,3 +39,8 @@ class HashRing:
         """The position, among the names, of who owns the key. Raises IndexError when there are no places."""
         at = bisect_left(self._keys, key)
         return self._places[at if at < len(self._places) else 0]
+
+    def places(self, key: int) -> Iterator[int]:
+        """Every position once: first who owns the key, then who would if those before were gone."""
+        at = bisect_left(self._keys, key)
+        yield from dict.fromkeys(self._places[at:] + self._places[:at])

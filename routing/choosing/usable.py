@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
+from routing.choosing.ring import HashRing
 from routing.model import Endpoint
 
 
@@ -31,6 +32,20 @@ def is_panic(pool: Sequence[Endpoint]) -> bool:
     """
     up = sum([endpoint.state.healthy for endpoint in pool])
     return 0 < 2 * up < len(pool)
+
+
+def ring_of(pool: Sequence[Endpoint]) -> HashRing:
+    """Of a pool, the same in whatever order, whoever makes it."""
+    return HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in pool])
+
+
+def home_on(ring: HashRing, key: int, pool: Sequence[Endpoint], now: float) -> int:
+    """The place in the pool of the key's home: of its owner, or, while that one is not available, of the next one on
+    the ring that is: whoever sees the same agrees on that one too. Of its owner where nobody is, and in a panic."""
+    owner = ring.place(key)
+    if pool[owner].state.available(now) or is_panic(pool):
+        return owner
+    return next((at for at in ring.places(key) if pool[at].state.available(now)), owner)
 
 
 def draw(endpoints: Sequence[Endpoint], rng: random.Random) -> Endpoint:

@@ -203,10 +203,7 @@ class ReplicaState:
         self.in_flight_requests += 1
         self.in_flight_tokens += prompt_tokens + output_tokens
         self.prefill_tokens += prompt_tokens
-        if prompt_tokens > self.usual_tokens:
-            self.usual_tokens *= USUAL_STEP
-        elif self.usual_tokens > 1.0:
-            self.usual_tokens /= USUAL_STEP
+        self._note_usual(prompt_tokens)
 
     def full(self, now: float, most: int = 0, share: float = 1.0) -> bool:
         """Whether it is known to be: `most` requests in flight (0: nobody said), or what its engine reported of itself.
@@ -254,6 +251,7 @@ class ReplicaState:
         self.in_flight_requests += 1
         self.in_flight_tokens += prompt_tokens + output_tokens
         self.plain_tokens += prompt_tokens
+        self._note_usual(prompt_tokens)
         self.plain_until_s = max(now, self.plain_until_s) + prompt_tokens * self.prefill.ms_per_token * 1e-3
 
     def release_plain(self, prompt_tokens: int, output_tokens: int, now: float) -> None:
@@ -270,6 +268,14 @@ class ReplicaState:
             ahead += (self.plain_until_s - now) * 1e3 / self.prefill.ms_per_token
         return ahead
 
+    def foreign_tokens(self, now: float) -> float:
+        """What requests of others that wait there have to have prefilled, if they are like ours."""
+        return self.usual_tokens * self.reported.foreign_waiting(now)
+
+    def all_ahead_tokens(self, now: float) -> float:
+        """The same as `ahead_tokens`, with those."""
+        return self.ahead_tokens(now) + self.foreign_tokens(now)
+
     def first_byte(self, prompt_tokens: int) -> None:
         """The request's prefill is over."""
         self.in_flight_tokens -= prompt_tokens
@@ -284,6 +290,12 @@ class ReplicaState:
         self.prefill_tokens -= prompt_tokens
         if self.in_flight_requests < 0 or self.in_flight_tokens < 0 or self.prefill_tokens < 0:
             self._clamp()
+
+    def _note_usual(self, prompt_tokens: int) -> None:
+        if prompt_tokens > self.usual_tokens:
+            self.usual_tokens *= USUAL_STEP
+        elif self.usual_tokens > 1.0:
+            self.usual_tokens /= USUAL_STEP
 
     def _list(self) -> None:
         if self._busy is not None:

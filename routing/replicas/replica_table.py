@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from routing.failing.breaker import Breaker, BreakerSettings, Told
@@ -24,6 +24,7 @@ class ReplicaTable:
         "_changed",
         "_leaving",
         "_states",
+        "gateways",
         "news",
         "opened",
         "prefixes",
@@ -53,6 +54,9 @@ class ReplicaTable:
         """Those that have a place in the prefix index."""
         self.news = news
         self.samples = samples
+        self.gateways: Mapping[str, int] = {}
+        """By engine, how many gateways that share no index choose among its replicas, this one included; it chooses
+        alone where an engine is not there. Pickers look here: so none is built anew when that changes."""
         self.prefixes = PrefixIndex()
         """Who holds which prompts. It takes no memory until a policy fills it."""
 
@@ -79,6 +83,11 @@ class ReplicaTable:
     def find(self, key: ReplicaKey) -> ReplicaState | None:
         """The state of `key` if there is one."""
         return self._states.get(key)
+
+    def choosers(self, engines: Sequence[str]) -> int:
+        """How many gateways choose among the replicas of these engines, this one included: as many as of any."""
+        known = self.gateways
+        return max([1, *[known.get(engine, 1) for engine in engines]]) if known else 1
 
     def leave(self, key: ReplicaKey) -> None:
         """No fleet has this replica any more: it gets nothing new, and `sweep` forgets it. Unknown keys are fine."""

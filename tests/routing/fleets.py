@@ -26,7 +26,8 @@ def route_of(
 ) -> ModelRoute:
     """A route with this many replicas per tier: engine `t0` has replicas `0`, `1`, ...
 
-    With `weights`, there is one tier of one replica per weight instead.
+    With `weights`, there is one tier of one replica per weight instead. `peers` choose among them and share no index,
+    this one included.
     """
     if weights:
         targets = tuple(TargetSpec(f"w{i}", "up", ("0",), SPOKEN, 0, weight) for i, weight in enumerate(weights))
@@ -35,7 +36,9 @@ def route_of(
             TargetSpec(f"t{tier}", "up", tuple(str(i) for i in range(replicas)), SPOKEN, tier)
             for tier, replicas in enumerate(tiers)
         )
-    return build_fleet([ModelSpec("m", targets, policy, retry, peers=peers)], ReplicaTable(breaker)).models["m"]
+    table = ReplicaTable(breaker)
+    table.gateways = {target.engine: peers for target in targets}
+    return build_fleet([ModelSpec("m", targets, policy, retry)], table).models["m"]
 
 
 def endpoints(route: ModelRoute) -> list[Endpoint]:

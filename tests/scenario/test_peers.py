@@ -1,4 +1,5 @@
-"""Two gateways in front of one engine: each knows what the other has to do, and decides by all of it."""
+"""Two gateways in front of one engine: each knows what the other has to do, and decides by all of it; and since they
+share no index of prompts, both send a prompt to the home that both would give it."""
 
 from __future__ import annotations
 
@@ -80,3 +81,36 @@ async def test_what_one_has_in_flight_is_what_the_other_scales_by() -> None:
                     await one.records.of(0)
                     after, _ = await heard_of(one, two, addresses, in_flight=0)
                     assert (after.in_flight, after.ended) == (0, 1)
+
+
+PROMPTS = [f"Letter {number}: " + f"we write to you about matter {number}. " * 200 for number in range(12)]
+
+
+async def test_two_that_share_no_index_send_a_new_prompt_to_the_same_replica() -> None:
+    port, addresses = free_port(), ["127.0.0.1", "127.0.0.2"]
+    with structlog.testing.capture_logs():
+        async with running_upstream() as a, running_upstream() as b, running_upstream() as c:
+            urls = [a.url, b.url, c.url]
+
+            def gateway(host: str) -> Any:
+                replicas = [{"id": f"r{number}", "url": url} for number, url in enumerate(urls)]
+                return running_gateway(
+                    {
+                        **config(host, port, 9),
+                        "engines": {"e": {"kind": "openai", "replicas": replicas}},
+                        "models": {"chat": {"targets": [{"engine": "e"}], "policy": {"name": "prefix"}}},
+                    }
+                )
+
+            async with gateway("127.0.0.1") as one, gateway("127.0.0.2") as two:
+                for each in (one, two):
+                    await heard(each, addresses)
+                    each.plane.peering._tell()
+                    await each.until(lambda each=each: each.worker.fleet.table.choosers(["e"]) == 2)
+                went = []
+                for prompt in PROMPTS:
+                    messages = [{"role": "user", "content": prompt}]
+                    answers = [await each.chat(messages=messages) for each in (one, two)]
+                    went.append([answer.headers["x-penstock-replica"] for answer in answers])
+    assert [first for first, _ in went] == [second for _, second in went]
+    assert len({first for first, _ in went}) > 1

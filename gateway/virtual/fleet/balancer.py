@@ -48,8 +48,8 @@ class Rule(Protocol):
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         return 0.0
 
-    def favours(self, endpoint: Endpoint, facts: RequestFacts) -> bool:
-        return False
+    def home(self, facts: RequestFacts, now: float) -> Endpoint | None:
+        return None
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         """See routing.choosing.pickers.Picker."""

@@ -22,6 +22,7 @@ from routing.route import Tiers
 
 OPERATION: Final = "/v1/chat/completions"
 MODEL: Final = "m"
+ENGINE: Final = "fleet"
 
 
 class Sent:
@@ -54,12 +55,12 @@ class ModelledGateway:
         times what they do. `spares`: replicas that are known to be full are spared, as admission does, if the policy
         is one that does so."""
         self.table = ReplicaTable()
+        self.table.gateways = {ENGINE: peers}
         names = tuple(str(i) for i in range(len(gpus)))
         spec = ModelSpec(
             MODEL,
-            (TargetSpec("fleet", MODEL, names, frozenset({OPERATION})),),
+            (TargetSpec(ENGINE, MODEL, names, frozenset({OPERATION})),),
             policy.routing,
-            peers=peers,
         )
         route = build_route(spec, self.table)
         self.pool: tuple[Endpoint, ...] = route.whole.pools[0]

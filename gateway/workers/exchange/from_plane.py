@@ -25,6 +25,7 @@ from gateway.workers.exchange.messages import (
     Drain,
     Drained,
     ExpositionPart,
+    GatewaysCounted,
     Keys,
     LoadReports,
     MembersChanged,
@@ -62,6 +63,8 @@ class FromPlane:
                 worker.changes.put(lambda: self._use_token(message))
             case RemoteLoad():
                 worker.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
+            case GatewaysCounted():
+                worker.fleet.table.gateways = message.engines
             case LoadReports():
                 worker.changes.put(lambda: in_slices(worker.fleet.take_reports(message.reports, message.interval_s)))
             case PrefixesSent() | CachesChanged() | CachesFollowed():

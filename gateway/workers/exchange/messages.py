@@ -68,6 +68,13 @@ class RemoteLoad(msgspec.Struct, tag="remote_load"):
     replicas: list[ReplicaLoad]
 
 
+class GatewaysCounted(msgspec.Struct, tag="gateways_counted"):
+    """How many gateways that share no index of prompts choose among the replicas of these engines, this one included;
+    among those of any other it chooses alone."""
+
+    engines: dict[str, int]
+
+
 class LoadReport(msgspec.Struct, array_like=True, frozen=True):
     """What the engine of one replica says of its load. None is what it does not tell."""
 
@@ -342,6 +349,7 @@ ToWorker = (
     Configure
     | MembersChanged
     | RemoteLoad
+    | GatewaysCounted
     | LoadReports
     | PrefixesSent
     | CachesChanged

@@ -13,7 +13,7 @@ from gateway.control.plane import Plane
 from gateway.fleet.members import Member
 from gateway.links.link import LocalLink
 from gateway.process.supervisor import Supervisor
-from gateway.workers.exchange.messages import Configure, Drain, MembersChanged, SeriesCounted
+from gateway.workers.exchange.messages import Configure, Drain, GatewaysCounted, MembersChanged, SeriesCounted
 from gateway.workers.worker import Worker
 from tests.gateway.control.fakes import FILE, Control, FakeWorker
 
@@ -160,6 +160,20 @@ async def test_every_worker_hears_that_a_replica_drains_and_one_that_joins_later
     assert late.all_heard(Configure)[0].members == drains
     ((status,),) = gateway.plane.replicas()
     assert status.draining
+
+
+# -- other gateways --------------------------------------------------------------------------------------------------
+
+
+async def test_every_worker_hears_how_many_gateways_choose_and_one_that_joins_later_too(gateway: Control) -> None:
+    await gateway.plane._use(gateway.plane.settings)
+    gateway.path.write_text(FILE.replace("workers: 2", "workers: 2, gateways: 3"))
+    assert await gateway.plane.reload()
+    late = gateway.worker("2.2")
+    await late.join()
+    for worker in (*gateway.workers, late):
+        await worker.watch.until(lambda worker=worker: bool(worker.all_heard(GatewaysCounted)))  # type: ignore[misc]
+        assert worker.all_heard(GatewaysCounted) == [GatewaysCounted({"e": 3})]
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------

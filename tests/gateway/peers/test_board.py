@@ -56,6 +56,15 @@ def test_engines_that_it_does_not_have_are_none_of_its_business() -> None:
     assert board.demands(["other"], 100.0) == {"peer you": []}
 
 
+def test_who_chooses_among_an_engines_replicas_is_counted_as_long_as_its_load() -> None:
+    board = PeerBoard("me")
+    for name in ("me", "you", "them"):
+        board.note(name, answer(name), 100.0)
+    assert board.choosers(["e", "other"], 100.0) == {"e": 2}
+    board.note("you", answer("you"), 110.0)
+    assert [board.choosers(["e"], now) for now in (115.0, 115.1, 125.1)] == [{"e": 2}, {"e": 1}, {}]
+
+
 def test_where_a_silent_one_had_requests_is_remembered_until_it_answers_or_is_no_more() -> None:
     def streaming(gateway: str, *replicas: tuple[str, int, bool]) -> LoadAnswer:
         engine = EngineLoad(engine="e", ready_replicas=1, in_flight_requests=1, replicas=[*replicas])

@@ -25,6 +25,7 @@ from gateway.workers.exchange.messages import (
     CachesFollowed,
     Configure,
     Configured,
+    GatewaysCounted,
     Keys,
     MembersChanged,
 )
@@ -135,6 +136,23 @@ async def test_a_share_that_is_told_while_a_configuration_is_made_is_not_undone_
         assert experiment().shares == (1.0, 0.0)
         assert await worker.peer.asked(Configure(sealed, 1, [], shares={identity: {"canary": 0.25}})) == Configured()
         assert experiment().shares == (0.75, 0.25)
+    finally:
+        await supervisor.close()
+
+
+async def test_how_many_gateways_choose_is_known_whenever_it_is_told_and_changes_no_route() -> None:
+    supervisor = Supervisor()
+    worker = Worker(supervisor)
+    try:
+        worker.peer.told(GatewaysCounted({"e": 2}))  # before there is anything to choose from
+        assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1")])) == ""
+        route = worker.dispatcher.snapshot.fleet.models["m"]
+        assert worker.fleet.table.choosers(["e"]) == 2
+        assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1")])) == ""
+        assert worker.fleet.table.choosers(["e"]) == 2
+        worker.peer.told(GatewaysCounted({"other": 4}))
+        assert [worker.fleet.table.choosers(engines) for engines in (["e"], ["e", "other"])] == [1, 4]
+        assert worker.dispatcher.snapshot.fleet.models["m"] is route
     finally:
         await supervisor.close()
 

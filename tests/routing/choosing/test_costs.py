@@ -191,6 +191,85 @@ def test_peers_that_share_no_index_send_a_new_prefix_to_the_same_place() -> None
     assert homes(1) < 0.6
 
 
+def test_how_many_choose_may_change_at_any_time_and_no_picker_is_built_anew() -> None:
+    table = ReplicaTable()
+    spec = ModelSpec("m", (TargetSpec("e", "up", ("0", "1", "2", "3"), SPOKEN),), "prefix")
+    (picker,) = build_fleet([spec], table).models["m"].whole.pickers
+
+    def home(now: float) -> Endpoint | None:
+        facts = asks(text("p", 4000))
+        picker.pick(facts, now, random.Random(1))
+        return picker.home(facts, now)
+
+    homes = [home(0.0)]
+    for now, gateways in enumerate([{"e": 2}, {"e": 64}, {"e": 1}, {"e": 0}, {"other": 3}, {"e": 2}, {}], 1):
+        table.gateways = gateways
+        homes.append(home(float(now)))
+    assert [one is not None for one in homes] == [False, True, True, False, False, False, True, False]
+    assert homes[1] is homes[2] is homes[6]
+
+
+@pytest.mark.parametrize("policy", ["prefix", "session"])
+@pytest.mark.parametrize("away", ["drains", "ejected", "broken", "unhealthy"])
+def test_while_a_home_is_away_all_agree_on_the_next_one_and_on_it_again_when_it_is_back(policy: str, away: str) -> None:
+    gateways = [route_of(5, policy=policy, peers=2) for _ in range(2)]
+
+    def homes(now: float) -> list[set[str]]:
+        found = []
+        for number in range(60):
+            prompt = text(f"{now} {number}", 3000)
+            facts = [asks(prompt) if policy == "prefix" else in_session(f"s{number}") for _ in gateways]
+            chosen = [
+                choose(route, each, now, random.Random(n))
+                for n, (route, each) in enumerate(zip(gateways, facts, strict=True))
+            ]
+            found.append({one.replica for one in chosen if one is not None})
+        return found
+
+    before = homes(0.0)
+    assert {len(names) for names in before} == {1}
+    for route in gateways:
+        state = endpoints(route)[2].state
+        match away:
+            case "drains":
+                state.draining = True
+            case "ejected":
+                state.eject(0.0, 30.0, 300.0)
+            case "broken":
+                trip(state.breaker, 0.0, random.Random(1))
+            case _:
+                state.healthy = False
+    during = homes(0.5)
+    assert {len(names) for names in during} == {1}
+    assert set.union(*during) == {"0", "1", "3", "4"}
+    if policy == "session":  # whose home is not away stays
+        moved = [was for was, now in zip(before, during, strict=True) if was != now]
+        assert moved == [{"2"}] * len(moved) != []
+    for route in gateways:
+        state = endpoints(route)[2].state
+        state.draining, state.healthy = False, True
+    assert {len(names) for names in homes(100.0)} == {1}
+
+
+def test_in_a_panic_and_where_nobody_is_available_a_home_is_who_owns_it() -> None:
+    route = route_of(3, policy="session")
+    pool, (picker,) = endpoints(route), route.whole.pickers
+    home = picker.home(in_session("s"), 0.0)
+    others = [one for one in pool if one is not home]
+    assert home is not None
+    home.state.healthy = False
+    assert picker.home(in_session("s"), 0.0) in others
+    others[0].state.healthy = False  # one of three is up: what probes say is not believed
+    assert picker.home(in_session("s"), 0.0) is home
+    for one in pool:
+        one.state.healthy, one.state.draining = True, True
+    assert picker.home(in_session("s"), 0.0) is home
+
+
+def in_session(name: str) -> RequestFacts:
+    return RequestFacts(OPERATION, 1000, 32, Session(name))
+
+
 def test_a_plain_answers_prompt_counts_as_ahead_for_as_long_as_its_prefill_should_take() -> None:
     route = route_of(1, policy="latency")
     state = route.whole.pools[0][0].state
@@ -453,9 +532,10 @@ def any_pool(rng: random.Random, policy: str) -> ModelRoute:
         slo_ttft_ms=rng.choice([None, 50.0, 5000.0]),
         other_zone_ms=200.0 if once else 0.0,
         slow_start_s=rng.choice([0.0, 30.0]),
-        peers=rng.randint(1, 3),
     )
-    route = build_fleet([spec], ReplicaTable()).models["m"]
+    table = ReplicaTable()
+    table.gateways = {target.engine: rng.randint(1, 3) for target in targets}
+    route = build_fleet([spec], table).models["m"]
     pool = endpoints(route)
     for prompt in rng.choices(range(4), k=rng.randint(0, 8)):
         size = rng.choice([512, 4096, 16384])

@@ -130,11 +130,11 @@ def test_the_home_that_others_send_a_prompt_to_is_waited_for_though_nobody_told_
         endpoint.state.prefill.learn(3000, 200.0, NOW)
     home, _ = asked(route)
     assert home is not None
-    assert picker.favours(home, asks(PROMPT))
+    assert picker.home(asks(PROMPT), NOW) is home
     took_one(home)
     home.state.tell(1, 1, 0.1, NOW)
     assert asked(route) == (home, True)
-    others = [prompt for letter in "bcdefgh" if not picker.favours(home, asks(prompt := text(letter, 12_000)))]
+    others = [prompt for letter in "bcdefgh" if picker.home(asks(prompt := text(letter, 12_000)), NOW) is not home]
     assert others
     assert home not in [asked(route, prompt)[0] for prompt in others]
 

@@ -37,6 +37,20 @@ def test_whoever_asks_and_in_whatever_order_finds_the_same_place(names: list[str
     assert [names[a.place(key)] for key in KEYS[:50]] == [other[b.place(key)] for key in KEYS[:50]]
 
 
+@settings(deadline=None, max_examples=40)
+@given(names=names, leaving=st.integers(0, 39))
+def test_who_is_next_is_who_would_own_the_key_if_those_before_were_gone(names: list[str], leaving: int) -> None:
+    ring = HashRing(names)
+    for key in KEYS[:50]:
+        order = list(ring.places(key))
+        assert order[0] == ring.place(key)
+        assert sorted(order) == list(range(len(names)))
+        left = [name for name in names if name != names[order[0]]]
+        after = HashRing(left)
+        if len(ring._keys) // len(names) == len(after._keys) // len(left):
+            assert left[after.place(key)] == names[order[1]]
+
+
 @pytest.mark.parametrize("size", [2, 4, 16, 64])
 def test_shares_are_fair(size: int) -> None:
     shares = Counter(map(HashRing([f"replica-{i}" for i in range(size)]).place, KEYS))

@@ -51,6 +51,7 @@ from gateway.workers.exchange.messages import (
     Drained,
     Exposition,
     ExpositionPart,
+    GatewaysCounted,
     Keys,
     Load,
     LoadReport,
@@ -112,6 +113,7 @@ TO_WORKER: list[ToWorker] = [
     Reopen(),
     AccessToken("e", "secret"),
     ArmShares("id", {"canary": 0.25}),
+    GatewaysCounted({"e": 3}),
     Cover(1, on=True),
 ]
 TO_PLANE: list[ToPlane] = [
