@@ -132,9 +132,30 @@ class Engines:
 
     def _use(self, settings: Settings) -> Iterator[None]:
         draft = Draft(self._pools, self._written)
-        timeout_s = settings.health.timeout_s
         observed: dict[str, Observed] = {}
         found = self._coming = dict[str, HttpEngine]()
+        try:
+            yield from self._make(settings, draft, observed, found)
+        except BaseException:  # it will be made anew: until then those in use are asked, and nobody else
+            draft.undo()
+            for name, engine in found.items():
+                if engine is not self._found.get(name):
+                    engine.let_go()
+            self._coming = {}
+            raise
+        for name, engine in self._found.items():
+            if found.get(name) is not engine:
+                engine.let_go()
+        self._written, self._observed, self._found = draft.engines, observed, found
+        self._coming = {}
+        self._discovered = tuple(name for name in found if settings.engines[name].found_at is not None)
+        yield from draft.commit()
+
+    def _make(
+        self, settings: Settings, draft: Draft, observed: dict[str, Observed], found: dict[str, HttpEngine]
+    ) -> Iterator[None]:
+        """Whoever is new, into the last three; and the roster's sources."""
+        timeout_s = settings.health.timeout_s
         for name, section in settings.engines.items():
             replicas = section.written_replicas()
             if replicas is None:
@@ -152,13 +173,6 @@ class Engines:
             if name not in settings.engines:
                 self._roster.dismiss(name)
                 yield
-        for name, engine in self._found.items():
-            if found.get(name) is not engine:
-                engine.let_go()
-        self._written, self._observed, self._found = draft.engines, observed, found
-        self._coming = {}
-        self._discovered = tuple(name for name in found if settings.engines[name].found_at is not None)
-        yield from draft.commit()
 
     def _tell_proxy(self, name: str, proxy: str | None, replicas: Iterable[Replica]) -> None:
         """Nobody wrote it into the configuration, so the log says it, once."""

@@ -189,6 +189,7 @@ class Plane:
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain every worker, then stop what was launched. None is the grace period of the configuration in use."""
         self.stopping = True
+        self._reload.close()
         grace_s = self.settings.server.grace_s if grace_s is None else grace_s
         draining = self.links.ask_all(Drain(grace_s), Drained, timeout_s=grace_s + DRAIN_MARGIN_S)
         answers, _ = await asyncio.gather(draining, self.scaling.leave())
@@ -203,13 +204,16 @@ class Plane:
         await self.peering.close()
 
     async def reload(self) -> bool:
-        """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
-        await self._certificates.look(again=True)
+        """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate. Once
+        it drains, only log files are opened anew."""
+        if not self.stopping:
+            await self._certificates.look(again=True)
         return await self._reload.reload()
 
     async def watch_files(self) -> None:
         """Reload what has changed in the configuration's files or the certificate's: the step of the reload loop."""
-        await self._certificates.look()
+        if not self.stopping:
+            await self._certificates.look()
         if self._reload.watched:
             await self._reload.watch()
 

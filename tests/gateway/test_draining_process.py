@@ -35,7 +35,7 @@ class Served:
     """`penstock serve` in a process of its own."""
 
     def __init__(self, directory: Path, workers: int) -> None:
-        file = directory / "penstock.yaml"
+        self.file = file = directory / "penstock.yaml"
         file.write_text(FILE.format(workers=workers, data_dir=directory / "data"))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve", "--config", str(file)], stderr=subprocess.PIPE, text=True
@@ -95,6 +95,26 @@ def test_who_comes_while_a_launched_engine_still_works_is_turned_away_at_once(tm
             assert gateway.process.poll() is None
             assert len(pids("engines.simulator", of=gateway.process.pid)) == 1
             assert running.recv(1) != b""
+        assert gateway.process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("signalled", [True, False])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_that_drains_leaves_its_configuration_alone_and_its_engine_with_it(
+    tmp_path: Path, workers: int, signalled: bool
+) -> None:
+    with served(tmp_path, workers) as gateway:
+        gateway.until(r'("state": "ready")')
+        (engine,) = pids("engines.simulator", of=gateway.process.pid)
+        with gateway.streaming() as running:
+            gateway.process.send_signal(signal.SIGTERM)
+            gateway.until(r"(draining)")
+            gateway.file.write_text(gateway.file.read_text().replace("ttft_ms: 1,", "ttft_ms: 2,"))  # restarts it
+            if signalled:
+                gateway.process.send_signal(signal.SIGHUP)
+            assert gateway.until(r'"event": "(config_\w+)"') == "config_ignored"
+            assert running.recv(1) != b""
+            assert pids("engines.simulator", of=gateway.process.pid) == [engine]
         assert gateway.process.wait(PATIENCE_S) == 0
 
 

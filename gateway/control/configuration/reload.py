@@ -1,7 +1,8 @@
 """Reading the configuration again: whole or not at all, in every worker or in none.
 
 A new configuration is read, checked and tried before any worker hears of it: a bad file changes nothing, anywhere. One
-that a worker cannot use is taken back from those that could, and the next SIGHUP tries again.
+that a worker cannot use is taken back from those that could, and the next SIGHUP tries again. A gateway that drains
+keeps the one that it has.
 """
 
 from __future__ import annotations
@@ -76,6 +77,9 @@ class Reload:
         self._taken = True
         """Whether all that `using` does with it has been done: if that fails, the next look or SIGHUP does it again."""
         self._one = asyncio.Lock()
+        self._closed = False
+        self._ignored = False
+        """Whether it was said that nothing is taken any more."""
 
     @property
     def settings(self) -> Settings:
@@ -107,6 +111,18 @@ class Reload:
         async with self._one:
             await self._using(self.settings)
 
+    def close(self) -> None:
+        """Take no other configuration any more: the gateway drains, and what it would begin would have no use. One that
+        workers are being told of already is still taken by all."""
+        self._closed = True
+
+    def _keeps(self) -> bool:
+        """Whether none is taken any more; said once, when somebody wants another."""
+        if self._closed and not self._ignored:
+            self._ignored = True
+            log.info("config_ignored", why="the gateway drains, and keeps the configuration that it has")
+        return self._closed
+
     async def watch(self) -> None:
         """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""
         try:
@@ -118,14 +134,20 @@ class Reload:
             fingerprint = await asyncio.to_thread(self._source.fingerprint, self._authorities[1])
         except NotNow:
             return  # out of descriptors: it may be as it was, and the next look will tell
-        if fingerprint != self._fingerprint or not self._taken:
+        if fingerprint != self._fingerprint:
             self._fingerprint = fingerprint  # first, so that a bad file is complained of once
-            await self.reload()
+            if not self._keeps():
+                await self.reload()
+        elif not self._taken and not self._closed:
+            async with self._one:
+                await self._take()  # of the one in use: the file may hold one by now that nobody can use
 
     async def reload(self) -> bool:
         """Read the file again (SIGHUP); returns whether what it says is in use."""
         async with self._one:
             self._links.tell_all(Reopen())
+            if self._keeps():
+                return False
             try:
                 sealed = await self._source.read()
                 new = InUse(sealed, (await opened(sealed, (self.now.sealed, self.settings))).settings)
@@ -134,6 +156,8 @@ class Reload:
             except (ConfigError, ValueError, OSError) as error:
                 self._counted("refused")
                 log.error("config_refused", why=str(error))
+                return False
+            if self._keeps():
                 return False
             if sealed.same(self.now.sealed):
                 if self._taken:
@@ -148,14 +172,19 @@ class Reload:
             self._authorities = None
             for notice in sealed.notices:
                 log.info("config_notice", notice=notice)
-            await self._using(new.settings)
-            self._taken = True
-            self._counted("applied")
-            log.info("config_applied", digest=sealed.digest[:12])
+            await self._take()
             parts = leaving(before)
             del before
             await in_slices(letting_go(parts))
             return True
+
+    async def _take(self) -> None:
+        """Do all that is to be done with the one in use, which workers have."""
+        if not self._taken:
+            await self._using(self.settings)
+            self._taken = True
+            self._counted("applied")
+            log.info("config_applied", digest=self.now.sealed.digest[:12])
 
     async def _spread(self, new: InUse) -> bool:
         """Have every worker use it, or none; returns which."""

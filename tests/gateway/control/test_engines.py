@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from engines.port import Replica
 from gateway.control.engines import Engines
@@ -69,3 +71,54 @@ async def test_so_are_launched_ones_that_are_ready_then() -> None:
     for _ in using:
         pass
     assert set(replicas(engines, "a")) == {"1", "2"}
+
+
+def written(authorities: Path, *ports: int, timeout_s: float = 2.0) -> Settings:
+    """An engine `w` of replicas at these ports, one that is found, and one that rests on a file of authorities."""
+    replicas = [{"id": str(port), "url": f"http://h:{port}"} for port in ports]
+    found = {"kind": "vllm", "discover": {"dns": {"host": "pods", "port": 8000}}}
+    secure = {"kind": "openai", "base_url": "https://private.test/v1", "ca_file": str(authorities)}
+    engines = {"w": {"kind": "vllm", "replicas": replicas}, "a": found, **({"z": secure} if len(ports) > 1 else {})}
+    models = {name: {"targets": [{"engine": name, "model": "x"}]} for name in engines}
+    made = {"engines": engines, "models": models, "health": {"timeout_s": timeout_s}}
+    return load_settings(json.dumps(made), {}).settings
+
+
+async def test_what_cannot_be_made_to_its_end_leaves_those_in_use_as_they_were_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    authorities = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(authorities)
+    roster = Roster(lambda members: None, 60.0)
+    engines = Engines(spawn, roster, environ={})
+    await engines.use(written(authorities, 1))
+    engines.differs("a", MemberDifference(added=(at("0"),)))
+    before = [engines.named(name) for name in "wa"]
+    there = {"w": {"1": "http://h:1"}, "a": {"0": "http://h:1"}}
+    later = written(authorities, 1, 2), written(authorities, 1, 2, timeout_s=3.0)
+    authorities.write_text("no certificate")
+    for settings in later:
+        with pytest.raises(ValueError, match=r"ca\.pem cannot be used"):
+            await engines.use(settings)
+        assert [engines.named(name) for name in "waz"] == [*before, None]
+        assert {name: replicas(engines, name) for name in "wa"} == there
+        assert (len(engines._pools), engines._coming) == (1, {})  # both are at one address
+    engines.differs("a", MemberDifference(added=(at("1", 3),)))
+    assert (replicas(engines, "a"), len(engines._pools)) == ({"0": "http://h:1", "1": "http://h:3"}, 2)
+    trustme.CA().cert_pem.write_to_path(authorities)
+    await engines.use(later[1])
+    assert replicas(engines, "w") == {"1": "http://h:1", "2": "http://h:2"}
+    assert replicas(engines, "a") == {"0": "http://h:1", "1": "http://h:3"}
+    assert len(engines._pools) == 4
+
+
+async def test_a_change_that_is_cancelled_between_two_steps_leaves_nothing_either(tmp_path: Path) -> None:
+    engines = Engines(spawn, Roster(lambda members: None, 60.0), environ={})
+    await engines.use(written(tmp_path, 1))
+    using = engines._use(written(tmp_path, 1, timeout_s=3.0))
+    next(using)
+    assert len(engines._pools) == 1
+    using.close()
+    assert (replicas(engines, "w"), len(engines._pools)) == ({"1": "http://h:1"}, 1)
+    await engines.use(written(tmp_path, 5))
+    assert (replicas(engines, "w"), len(engines._pools)) == ({"5": "http://h:5"}, 1)

@@ -317,6 +317,101 @@ async def test_what_fails_once_workers_use_a_configuration_is_done_again_at_the_
     assert await gateway.count("penstock_config_reloads_total", result="applied") == 1
 
 
+async def test_a_bad_file_after_such_a_failure_is_complained_of_once_and_what_is_in_use_is_done_to_its_end(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    failing, applied = True, list[float]()
+
+    async def apply(settings: Settings) -> None:
+        if failing:
+            raise OSError(errno.ENOSPC, "no space left")
+        applied.append(settings.health.interval_s)
+
+    monkeypatch.setattr(gateway.plane.launches, "apply", apply)
+    gateway.path.write_text(FILE + "health: {interval_s: 9}\n")
+    with pytest.raises(OSError, match="no space left"):
+        await gateway.plane.watch_files()
+    gateway.path.write_text("engines: [")
+    await gateway.plane.watch_files()
+    for _ in range(3):
+        with pytest.raises(OSError, match="no space left"):
+            await gateway.plane.watch_files()
+    failing = False
+    for _ in range(3):
+        await gateway.plane.watch_files()
+    assert applied == [9.0]
+    assert [line["event"] for line in quiet] == ["config_refused", "config_applied"]
+    results = [await gateway.count("penstock_config_reloads_total", result=result) for result in ("refused", "applied")]
+    assert results == [1, 1]
+
+
+async def test_a_gateway_that_drains_keeps_its_configuration_and_says_so_once(
+    gateway: Control, quiet: list[Any]
+) -> None:
+    await gateway.plane.stop(0.0)
+    gateway.path.write_text(FILE.replace("models: {m:", "models: {n:"))
+    await gateway.plane.watch_files()
+    gateway.path.write_text("engines: [")
+    for _ in range(2):
+        await gateway.plane.watch_files()
+    assert not await gateway.plane.reload()
+    assert [len(worker.all_heard(Configure)) for worker in gateway.workers] == [1, 1]
+    for worker in gateway.workers:  # a log may be rotated all the same
+        await worker.watch.until(lambda worker=worker: len(worker.all_heard(Reopen)) == 1)
+    assert set(gateway.plane.settings.models) == {"m"}
+    assert [line["event"] for line in quiet if line["event"].startswith("config")] == ["config_ignored"]
+    results = [await gateway.count("penstock_config_reloads_total", result=result) for result in ("refused", "applied")]
+    assert results == [0, 0]
+
+
+async def test_what_is_unchanged_is_no_reason_to_say_that_a_gateway_drains(gateway: Control, quiet: list[Any]) -> None:
+    await gateway.plane.stop(0.0)
+    for _ in range(2):
+        await gateway.plane.watch_files()
+    assert quiet == []
+
+
+async def test_a_reload_of_which_no_worker_has_heard_is_given_up_when_the_gateway_begins_to_drain(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    check = gateway.plane._engines.check
+
+    async def slowly(settings: Settings) -> None:
+        begun.set()
+        await go_on.wait()
+        await check(settings)
+
+    monkeypatch.setattr(gateway.plane._reload, "_trial", slowly)
+    gateway.path.write_text(FILE + "health: {interval_s: 9}\n")
+    reloading = asyncio.ensure_future(gateway.plane.reload())
+    async with asyncio.timeout(60):
+        await begun.wait()
+        await gateway.plane.stop(0.0)
+        go_on.set()
+        assert not await reloading
+    assert [len(worker.all_heard(Configure)) for worker in gateway.workers] == [1, 1]
+    assert gateway.plane.settings.health.interval_s == 5.0
+    assert [line["event"] for line in quiet] == ["config_ignored"]
+
+
+async def test_one_of_which_workers_have_heard_is_taken_by_all_of_them(gateway: Control, quiet: list[Any]) -> None:
+    first, second = gateway.workers
+    first.silent = second.silent = True
+    gateway.path.write_text(FILE + "health: {interval_s: 9}\n")
+    reloading = asyncio.ensure_future(gateway.plane.reload())
+    async with asyncio.timeout(60):
+        for worker in gateway.workers:
+            await worker.watch.until(lambda worker=worker: len(worker.unanswered) == 1)
+            worker.silent = False
+        await gateway.plane.stop(0.0)
+        for worker in gateway.workers:
+            worker.unanswered[0].set_result(Configured())
+        assert await reloading
+    assert gateway.plane.settings.health.interval_s == 9.0
+    assert [line["event"] for line in quiet] == ["config_applied"]
+
+
 async def test_a_worker_that_dies_during_a_reload_holds_nothing_up(gateway: Control) -> None:
     first, second = gateway.workers
     first.silent = second.silent = True
