@@ -177,7 +177,7 @@ def control_app(gateway: Shown) -> Starlette:
 
     def served() -> Served:
         settings = gateway.settings
-        return Served(bool(settings.auth.keys), settings.server.metrics, settings.admin is None)
+        return Served(not gateway.keyring.is_open, settings.server.metrics, settings.admin is None)
 
     probes = (("health", health), ("ready", ready), ("metrics", metrics))
     app = Starlette(

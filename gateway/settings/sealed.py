@@ -59,6 +59,10 @@ class Sealed(msgspec.Struct, frozen=True):
             part for part in other.parts if part.section != section
         ]
 
+    def without(self, section: str) -> Sealed:
+        """All but this section, for whoever makes the next of it."""
+        return msgspec.structs.replace(self, parts=[part for part in self.parts if part.section != section])
+
 
 def seal(loaded: Loaded) -> Sealed:
     """The configuration as data."""

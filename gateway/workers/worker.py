@@ -125,8 +125,6 @@ class Worker:
         self.explainer = Explainer(TimeStamper().format)
         self.sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
         self._keyring = Keyring()
-        self._written_keyring = self._keyring
-        """That of the configuration; keys may have been told since."""
         self._administering = Administering()
         self.reception = Reception(control_app(self), self._accounting, supervisor.spawn)
         self._connections = self.reception.clients
@@ -167,15 +165,22 @@ class Worker:
         self._sealed = message.sealed, settings
         self.sinks.use(settings)
         if before is not None:
-            parts += [*before.keyring.held(), *leaving(before.settings)]
+            parts += leaving(before.settings)
             del before
             await in_slices(letting_go(parts))
         return ""
 
     async def rekey(self, message: Keys) -> None:
-        """New keys, and nothing else new: the next request after that meets them."""
+        """New keys, and nothing else new: the next request after that meets them, and of those before nothing stays."""
         keyring = await made_in_slices(making_keyring(message.keys, any_host=message.open))
         before, self._keyring = self._keyring.held(), keyring
+        if self.fleet.prepared is not None:
+            settings = self.settings
+            before += settings.auth.keys
+            settings = settings.model_copy(update={"auth": settings.auth.model_copy(update={"keys": ()})})
+            self.fleet.prepared = replace(self.fleet.prepared, settings=settings, keyring=keyring)
+            if self._sealed is not None:
+                self._sealed = self._sealed[0].without("auth"), settings
         if self.configured:
             self._publish(self.dispatcher.snapshot)
         await in_slices(letting_go(before))
@@ -191,8 +196,7 @@ class Worker:
         return ""
 
     def _fleet_built(self, snapshot: Snapshot) -> None:
-        if snapshot.keyring is not self._written_keyring:  # a new configuration's, and newer than what was told
-            self._written_keyring = self._keyring = snapshot.keyring
+        self._keyring = snapshot.keyring
         self._publish(snapshot)
 
     def _publish(self, snapshot: Snapshot) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 
@@ -13,8 +14,13 @@ from hypothesis import strategies as st
 
 from gateway.accounts.keys import AT_ONCE, Key, gathering_keys, keyring_of, keys_of, making_keyring
 from gateway.fleet.steps import made_in_slices
+from gateway.identity import Principal
+from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
-from gateway.workers.exchange.messages import Keys
+from gateway.settings.sealed import seal
+from gateway.settings.sections.auth import ApiKey
+from gateway.workers.exchange.messages import Configure, Keys
+from gateway.workers.worker import Worker
 from tests.scenario.gateway import KEY, one_model, running_gateway
 from tests.scenario.upstream import DONE, WHOLE_STREAM, WORDS, plain, running_upstream, stream
 
@@ -92,6 +98,50 @@ async def test_new_keys_hold_from_the_next_request_on_and_what_runs_goes_on() ->
     assert (old.status_code, new.status_code, refused.status_code) == (401, 200, 401)
     assert "not known" in old.json()["error"]["message"]
     assert answer.content.endswith(DONE)
+
+
+def held(key_id: str) -> list[object]:
+    """What there is of a key in this process."""
+    gc.collect()
+    every = gc.get_objects()
+    principals: list[object] = [one for one in every if isinstance(one, Principal) and one.key_id == key_id]
+    return principals + [one for one in every if isinstance(one, ApiKey) and one.id == key_id]
+
+
+@pytest.mark.anyio
+async def test_of_keys_that_were_withdrawn_a_worker_keeps_nothing() -> None:
+    gone = {"id": "withdrawn", "sha256": hashed("withdrawn"), "tenant": "testers"}
+    config = one_model("http://127.0.0.1:9")
+    supervisor = Supervisor()
+    worker = Worker(supervisor)
+    tree = config | {"auth": {"keys": [gone]}, "telemetry": {"access_log": "off"}}
+    try:
+        sealed = seal(load_settings(json.dumps(tree), {}))
+        assert await worker.configure(Configure(sealed, 1, [])) == ""
+        assert worker.keyring.find(None, b"withdrawn") is not None
+        del sealed
+        assert held("withdrawn")
+        await worker.rekey(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
+        assert not held("withdrawn")
+        await worker.rekey(Keys([], open=True))
+        assert not held("new")
+        assert (worker.keyring.is_open, worker.dispatcher.snapshot.keyring) == (True, worker.keyring)
+        changed = seal(load_settings(json.dumps(tree | {"health": {"interval_s": 9}}), {}))
+        assert await worker.configure(Configure(changed, 1, [])) == ""
+        assert worker.keyring.find(None, b"withdrawn") is not None
+        assert [key.id for key in worker.settings.auth.keys] == ["withdrawn"]
+    finally:
+        await supervisor.close()
+
+
+@pytest.mark.anyio
+async def test_the_first_page_asks_for_a_key_once_there_are_some() -> None:
+    async with running_gateway(json.dumps(one_model("http://127.0.0.1:9", telemetry={"access_log": "off"}))) as gateway:
+        before = (await gateway.http.get("/", headers={"accept": "text/html"})).text
+        gateway.worker.peer.told(Keys([Key(hashed(KEY), "first", "testers", None, False, 0)]))
+        await gateway.until(lambda: not gateway.worker.keyring.is_open)
+        after = (await gateway.http.get("/", headers={"accept": "text/html"})).text
+    assert ("PENSTOCK_KEY" in before, "PENSTOCK_KEY" in after) == (False, True)
 
 
 @pytest.mark.anyio
