@@ -6,14 +6,14 @@ or, where there is none, what memory has of them.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
+import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from engines.turns import own_turn
 from gateway import clock
 from gateway.control.scaling.decisions import Decided
 from gateway.errors import Failure
@@ -25,13 +25,25 @@ from gateway.store.scalings.table import WantedScalings, told_at
 PATH: Final = "/admin/v1/autoscale"
 FAR_MS: Final = 253_402_300_799_000
 """The last second that is written in four digits."""
+AT_ONCE: Final = 64
+"""Decisions that are written in one turn of the loop: a thousand would take 2 ms and more."""
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class _Stored(msgspec.Struct):
+    """What the store says, as far as it is taken apart."""
+
+    data: msgspec.Raw
+
+
+_stored: Final = msgspec.json.Decoder(_Stored).decode
 
 
 class Scales(Protocol):
     """Who knows."""
 
-    def status(self) -> list[dict[str, Any]]:
-        """Each engine that follows its traffic."""
+    def statuses(self) -> Iterable[dict[str, Any]]:
+        """Each engine that follows its traffic, read one by one: loops turn in between."""
 
     def decisions(self) -> list[Decided]:
         """The last of those that changed anything, the newest first."""
@@ -60,7 +72,7 @@ def autoscale_routes(gateway: Autoscales) -> Sequence[tuple[str, str, Callable[[
     async def told(request: Request) -> Response:
         asked, scales = dict(request.query_params), gateway.autoscaling
         if not asked:
-            return answered(scales, [asdict(one) for one in scales.decisions()], "")
+            return await answered(scales, await written(scales.decisions()), "memory")
         now_s = clock.wall()
         try:
             wanted = wanted_scalings(asked, now_s)
@@ -68,12 +80,24 @@ def autoscale_routes(gateway: Autoscales) -> Sequence[tuple[str, str, Callable[[
             raise Failure("invalid_field", str(error)) from None
         stored = await gateway.read(AskRead("scalings", asked, now_s))
         if stored.away:  # the last of them are known all the same
-            return answered(scales, [asdict(one) for one in _of(scales.decisions(), wanted)], stored.away)
-        document = json.loads(stored.document)
-        return answered(scales, document["data"], "", "store")
+            away = b',"store_away":%b' % _encode(stored.away)
+            return await answered(scales, await written(_of(scales.decisions(), wanted)), "memory", away)
+        return await answered(scales, bytes(_stored(stored.document).data), "store")
 
-    def answered(scales: Scales, decisions: list[dict[str, Any]], away: str, source: str = "memory") -> Response:
-        document = {"object": "list", "data": scales.status(), "decisions": decisions, "decisions_from": source}
-        return JSONResponse(document | ({"store_away": away} if away else {}))
+    async def written(decided: Sequence[Decided]) -> bytes:
+        told: list[bytes] = []
+        for start in range(0, len(decided), AT_ONCE):
+            told += map(_encode, decided[start : start + AT_ONCE])
+            await own_turn()
+        return b"[%b]" % b",".join(told)
+
+    async def answered(scales: Scales, decisions: bytes, source: str, more: bytes = b"") -> Response:
+        engines: list[bytes] = []
+        for status in scales.statuses():
+            engines.append(_encode(status))
+            await own_turn()
+        document = b'{"object":"list","data":[%b],"decisions":%b,"decisions_from":%b%b}'
+        told = document % (b",".join(engines), decisions, _encode(source), more)
+        return Response(told, media_type="application/json")
 
     return [("GET", PATH, told)]

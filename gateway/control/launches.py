@@ -61,6 +61,9 @@ class Launches:
             if name not in wanted or identity != wanted[name].identity
         ]
         await asyncio.gather(*(self._launchers.pop(name)[1].stop() for name in stale))
+        for name in [name for name in stale if name not in wanted]:
+            self._states.pop(name, None)
+            self._failures.pop(name, None)
         for name, plan in wanted.items():
             if self._stopped:
                 return

@@ -11,8 +11,8 @@ from gateway import clock
 from gateway.fleet.steps import in_slices
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.ejections import EJECTED, EJECTIONS
-from routing.failing.ejection import ejections
-from routing.replicas.replica import ReplicaState
+from routing.failing.ejection import Ejection, ejections
+from routing.replicas.replica import ReplicaKey, ReplicaState
 from routing.route import ModelRoute
 
 EVERY_S: Final = 1.0
@@ -28,7 +28,17 @@ class Ejecting:
         self._metrics = metrics
         self._routes = routes
         self._out: dict[ReplicaState, None] = {}
+        self._counted: dict[ReplicaKey, set[str]] = {}
+        """The reasons for which each has been out, as counted."""
         metrics.watch(EJECTED, lambda: [(state.key, 1.0) for state in self._out])
+
+    def left(self, key: ReplicaKey) -> None:
+        """The replica is gone, or another has its name: nothing is shown of it any more."""
+        if key in self._counted:
+            for reason in self._counted.pop(key):
+                self._metrics.forget(EJECTIONS, *key, reason)
+            for state in [state for state in self._out if state.key == key]:
+                del self._out[state]
 
     async def look(self) -> None:
         await in_slices(self.steps(clock.monotonic()))
@@ -45,12 +55,14 @@ class Ejecting:
             return
         for found in ejections(routes, now):
             if found is not None:
-                state = found.state
-                engine, replica = state.key
-                for_s = state.eject(now, found.base_s, found.max_s)
-                self._out[state] = None
-                self._metrics.count(EJECTIONS, engine, replica, found.reason)
-                log.warning(
-                    "replica_ejected", engine=engine, replica=replica, reason=found.reason, why=found.why, for_s=for_s
-                )
+                self._eject(found, now)
             yield
+
+    def _eject(self, found: Ejection, now: float) -> None:
+        state, reason = found.state, found.reason
+        engine, replica = state.key
+        for_s = state.eject(now, found.base_s, found.max_s)
+        self._out[state] = None
+        self._counted.setdefault(state.key, set()).add(reason)
+        self._metrics.count(EJECTIONS, engine, replica, reason)
+        log.warning("replica_ejected", engine=engine, replica=replica, reason=reason, why=found.why, for_s=for_s)

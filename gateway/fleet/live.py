@@ -196,6 +196,7 @@ class LiveFleet:
         """Forget replicas that have left and have finished what they had, with all that was kept for them."""
         for key in self.table.sweep():
             self.meters.let_go(key, clock.monotonic())
+            self.ejecting.left(key)
 
     def open_breakers(self) -> list[tuple[ReplicaKey, float]]:
         """1 for each replica that its breaker keeps requests from, 0 for one that it has let go again."""
@@ -299,6 +300,7 @@ class LiveFleet:
             before = old.replicas.get(replica.id) if old is not None else None
             if before is not None and replica.succeeds(before):
                 self.table.succeed((name, replica.id))
+                self.ejecting.left((name, replica.id))
             if self.prepared is not None and self.table.find((name, replica.id)) is None:
                 self.table.get((name, replica.id)).returned_s = now  # those of the start are taken to be warm
             state = self.table.get((name, replica.id))

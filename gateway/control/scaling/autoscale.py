@@ -21,7 +21,7 @@ from gateway import clock
 from gateway.control.scaling.actuator import Actuator, Standing
 from gateway.control.scaling.decisions import Decided, ScalingLog
 from gateway.control.scaling.demand import EngineTraffic
-from gateway.control.scaling.pooling import groups_of
+from gateway.control.scaling.pooling import groups_of, tightest_ttft_ms
 from gateway.fleet.steps import at_once
 from gateway.settings import Settings
 from gateway.workers.exchange.demand import EngineDemand, EngineStart
@@ -114,7 +114,7 @@ class Autoscaling:
         """The same in steps, of which one makes all of it be in use: 300 engines at once take 4 ms."""
         now = self._monotonic()
         fresh: dict[str, _Scaled | None] = {}
-        slo_ms = _slo_ms(settings)
+        slo_ms = tightest_ttft_ms(settings)
         for name, engine in settings.engines.items():
             section = engine.autoscale
             if section is None:
@@ -338,10 +338,15 @@ class Autoscaling:
         """How many replicas each engine should have."""
         return [((name,), float(one.last.wanted)) for name, one in self._scaled.items() if one.last is not None]
 
+    def statuses(self) -> Iterator[dict[str, Any]]:
+        """Each engine that follows its traffic, and why it has what it has. The loop may turn between two."""
+        for name in list(self._scaled):
+            if (one := self._scaled.get(name)) is not None:
+                yield self._status(name, one, self._monotonic())
+
     def status(self) -> list[dict[str, Any]]:
-        """Each engine that follows its traffic, and why it has what it has."""
-        now = self._monotonic()
-        return [self._status(name, one, now) for name, one in self._scaled.items()]
+        """All of them, as they are now."""
+        return list(self.statuses())
 
     def decisions(self) -> list[Decided]:
         """The last of those that changed anything, the newest first."""
@@ -387,13 +392,3 @@ def _news(start: EngineStart) -> tuple[bool, bool, float]:
     """What of a start is told when it changes: each that fails has another pause after it, and one that is not begun
     may be a wake now. What is on its way needs no telling: time passes there too."""
     return start.starting, start.failed, start.serves_in_s if start.failed or not start.starting else 0.0
-
-
-def _slo_ms(settings: Settings) -> dict[str, float]:
-    """By engine, the tightest of the models that it serves."""
-    tightest: dict[str, float] = {}
-    for model in settings.models.values():
-        if model.slo.ttft_ms is not None:
-            for target in model.targets:
-                tightest[target.engine] = min(model.slo.ttft_ms, tightest.get(target.engine, model.slo.ttft_ms))
-    return tightest

@@ -22,3 +22,13 @@ def groups_of(settings: Settings) -> list[tuple[str, ...]]:
         if engine.autoscale is not None and engine.gpu_usd_per_hour and name in asked:
             alike.setdefault(frozenset(asked[name]), []).append(name)
     return [tuple(names) for names in alike.values() if len(names) > 1]
+
+
+def tightest_ttft_ms(settings: Settings) -> dict[str, float]:
+    """By engine, the tightest of the models that it serves."""
+    tightest: dict[str, float] = {}
+    for model in settings.models.values():
+        if model.slo.ttft_ms is not None:
+            for target in model.targets:
+                tightest[target.engine] = min(model.slo.ttft_ms, tightest.get(target.engine, model.slo.ttft_ms))
+    return tightest

@@ -54,6 +54,11 @@ class Metrics:
         key = family.name, self._bounded(family, labels)
         self._counters[key] = self._counters.get(key, 0) + by
 
+    def forget(self, family: Family, *labels: str) -> None:
+        """Show a counter of these labels no more: what they name is gone, and others of other names will come for as
+        long as the process lives. Unknown labels are fine."""
+        self._counters.pop((family.name, self._bounded(family, labels)), None)
+
     def watch(self, gauge: Family, read: Callable[[], Reading]) -> None:
         """Ask `read` for the gauge's current values at every snapshot.
 

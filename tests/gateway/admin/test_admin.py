@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway.admin.app import admin_app, admin_routes
+from gateway.admin.autoscale import AT_ONCE
 from gateway.admin.feedback import KeepsFeedback
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
@@ -218,7 +220,7 @@ class Administered:
         self.releases = Releases(None, lambda experiment, shares: None, FakeHooks(), lambda name, work: None)
         self.autoscaling = self
 
-    def status(self) -> list[dict[str, object]]:
+    def statuses(self) -> list[dict[str, object]]:
         return [{"engine": "e", "wanted": 2, "sentence": "because"}]
 
     def decisions(self) -> list[Decided]:
@@ -266,6 +268,44 @@ async def test_autoscaling_tells_each_engine_and_what_was_decided() -> None:
         answer = (await http.get("/admin/v1/autoscale")).json()
     assert answer["data"] == [{"engine": "e", "wanted": 2, "sentence": "because"}]
     assert [(one["had"], one["wanted"], one["sentence"]) for one in answer["decisions"]] == [(1, 2, "because")]
+
+
+class Longlived(Administered):
+    """One that has decided a thousand times, about fifty engines."""
+
+    def statuses(self) -> list[dict[str, object]]:
+        return [{"engine": f"e{number}", "load": 0.5, "failure": None} for number in range(50)]
+
+    def decisions(self) -> list[Decided]:
+        return [Decided("2026-01-01T00:00:00Z", "e", number, number + 1, "load", '"so"') for number in range(1_000)]
+
+
+@pytest.mark.parametrize("away", ["", "gone fishing"])
+async def test_a_thousand_decisions_and_many_engines_are_told_in_many_turns_of_the_loop(away: str) -> None:
+    gateway = Longlived(local=True)
+    gateway.away = away
+    turns = 0
+    told = asyncio.Event()
+
+    async def turning() -> None:
+        nonlocal turns
+        while not told.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    transport = httpx.ASGITransport(app=admin_app(gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        counting = asyncio.ensure_future(turning())
+        answer = await http.get("/admin/v1/autoscale", params={"since": "2025-12-31"} if away else {})
+        told.set()
+        await counting
+    document = answer.json()
+    assert [one["engine"] for one in document["data"]] == [f"e{number}" for number in range(50)]
+    assert document["data"][0] == {"engine": "e0", "load": 0.5, "failure": None}
+    assert [one["had"] for one in document["decisions"]] == [*range(1_000)]
+    assert document["decisions"][0]["sentence"] == '"so"'
+    assert document.get("store_away", "") == away
+    assert turns >= 50 + 1_000 // AT_ONCE
 
 
 async def test_decisions_since_a_time_are_the_stores_and_where_it_is_away_those_of_memory() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -137,3 +138,58 @@ def test_where_nothing_was_judged_that_is_said_and_no_empty_table_shown() -> Non
         result = CliRunner().invoke(app, ["drift", "report", "--url", f"http://127.0.0.1:{server.server_port}"])
         answering.join()
     assert (result.exit_code, result.output) == (0, "no model was judged yet\n")
+
+
+TOLD = {
+    "data": [
+        {
+            "engine": "llama",
+            "min": 0,
+            "max": 4,
+            "wanted": 2,
+            "ready": 1,
+            "starting": 1,
+            "draining": 0,
+            "asleep": 0,
+            "failing": 1,
+            "failure": "pod llama-1 cannot be scheduled: no GPU is free",
+            "problem": "",
+            "sentence": "8000 prompt tokens/s arrive where a replica computes 4000/s, so 2 will do",
+        }
+    ],
+    "decisions": [
+        {"at": f"2026-01-0{day}T00:00:00Z", "engine": "llama", "had": 1, "wanted": 2, "sentence": f"day {day}"}
+        for day in (3, 2, 1)
+    ],
+}
+
+
+class Telling(BaseHTTPRequestHandler):
+    """A gateway that says this of its replicas."""
+
+    def do_GET(self) -> None:
+        assert self.path == "/admin/v1/autoscale"
+        body = json.dumps(TOLD).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+def test_the_status_of_autoscaling_is_a_line_for_each_engine_with_why_and_then_the_last_decisions() -> None:
+    with HTTPServer(("127.0.0.1", 0), Telling) as server:
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        command = ["autoscale", "status", "--decisions", "2", "--url", f"http://127.0.0.1:{server.server_port}"]
+        result = CliRunner().invoke(app, command)
+        answering.join()
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        "llama: 1 ready, 1 starting, 1 failing, 2 wanted (0 to 4): "
+        "8000 prompt tokens/s arrive where a replica computes 4000/s, so 2 will do",
+        "  pod llama-1 cannot be scheduled: no GPU is free",
+        "2026-01-03T00:00:00Z  llama  1 -> 2  day 3",
+        "2026-01-02T00:00:00Z  llama  1 -> 2  day 2",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -127,6 +128,16 @@ def test_a_trace_that_is_not_there_or_none_is_told_by_its_name(tmp_path: Path) -
     assert run("autoscale", "simulate", str(missing)) == (1, f"{missing}: No such file or directory\n")
     code, said = run("autoscale", "simulate", str(wrong))
     assert (code, said.startswith(f"{wrong}:1: JSON is malformed")) == (1, True)
+
+
+def test_the_command_replays_a_trace_and_says_what_it_would_have_done_and_cost(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    lines = [{"arrival_ms": 500.0 * at, "input_tokens": 2_000, "output_tokens": 16} for at in range(1_200)]
+    trace.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    code, said = run("autoscale", "simulate", str(trace), "--startup", "30", "--usd-per-hour", "2")
+    assert code == 0
+    assert "prompt tokens/s arrive where a replica computes 4000/s" in said
+    assert "USD" in said
 
 
 def test_python_m_gateway_is_the_command() -> None:

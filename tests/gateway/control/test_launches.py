@@ -118,6 +118,7 @@ async def test_a_change_restarts_that_engine_alone_and_a_removed_one_stops(watch
     assert set(watched.launches.ready()) == {"b"}
     assert watched.pid("b") == before["b"]
     assert len(pids("engines.simulator")) == 1
+    assert set(watched.launches._states) == {"b"}
 
 
 async def test_a_simulator_that_cannot_start_says_so_and_is_tried_again(watched: Watched, tmp_path: Path) -> None:

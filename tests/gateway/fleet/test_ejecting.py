@@ -10,6 +10,7 @@ import structlog
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.steps import at_once
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.ejections import EJECTIONS
 from routing.failing.breaker import Verdict
 from routing.failing.ejection import EjectionSettings
 from routing.replicas.replica import ReplicaState
@@ -68,3 +69,22 @@ def test_where_no_model_asks_for_it_nothing_happens() -> None:
         worked(state, 50, 0)
     at_once(Ejecting(Metrics(["m"]), lambda: [route]).steps(11.0))
     assert bad.available(11.0)
+
+
+def test_of_a_replica_that_has_left_nothing_is_shown_any_more() -> None:
+    metrics = Metrics(["m"])
+    route = dataclasses.replace(route_of(3), ejection=EjectionSettings())
+    ejecting = Ejecting(metrics, lambda: [route])
+    bad, *others = [endpoint.state for endpoint in route.endpoints()]
+    worked(bad, 30, 25)
+    for state in others:
+        worked(state, 50, 0)
+    at_once(ejecting.steps(11.0))
+    metrics.count(EJECTIONS, "t0", "00", "failing")
+    ejecting.left(("t0", "1"))
+    assert len(figures(metrics)) == 3
+    ejecting.left(bad.key)
+    assert figures(metrics) == {"penstock_ejections_total/t0/00/failing": 1.0}
+    with structlog.testing.capture_logs() as lines:
+        at_once(ejecting.steps(41.5))
+    assert lines == []

@@ -244,8 +244,13 @@ async def test_a_replica_that_left_gets_nothing_new_and_is_forgotten_with_its_me
     assert fleets.snapshot.serving["m", UNNAMED].upstreams[back].meter is meter
     fleets.change(Member("t0", "0", gone=True))
     endpoint.state.release(5, 5)
+    prefixes, slot = fleets.live.table.prefixes, fleets.live.table.slot_of(endpoint.state)
+    prefixes.add([1, 2, 3], slot)
+    assert prefixes.match([1, 2, 3]).depth_of(slot) == 3
     fleets.live.sweep()
     assert (list(fleets.live.table), list(fleets.live.meters._meters)) == ([], [])
+    assert prefixes.match([1, 2, 3]).depth_of(slot) == 0
+    assert fleets.live.table.slotted == {}
 
 
 @pytest.mark.parametrize("by", ["a difference", "a reload"])

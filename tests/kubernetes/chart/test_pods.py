@@ -147,6 +147,19 @@ def test_a_rolling_update_never_lacks_a_gateway_and_never_waits_for_a_second_gpu
     assert {"maxUnavailable": 1, "maxSurge": 0} == group
 
 
+def test_gateways_are_spread_over_nodes_and_zones_or_as_somebody_says() -> None:
+    (_, pod), *_ = [one for one in fleet().pods if one[1]["spec"].get("topologySpreadConstraints")]
+    spread = pod["spec"]["topologySpreadConstraints"]
+    assert [(one["topologyKey"], one["whenUnsatisfiable"], one["maxSkew"]) for one in spread] == [
+        ("kubernetes.io/hostname", "ScheduleAnyway", 1),
+        ("topology.kubernetes.io/zone", "ScheduleAnyway", 1),
+    ]
+    assert all(matches(one["labelSelector"]["matchLabels"], pod) for one in spread)
+    own = [{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]
+    deployment = fleet(gateway={"topologySpreadConstraints": own}).the("Deployment", "penstock")
+    assert deployment["spec"]["template"]["spec"]["topologySpreadConstraints"] == own
+
+
 @pytest.mark.parametrize("seconds", [10, 601, 3600])
 def test_a_model_that_loads_is_not_killed_and_no_deadline_ends_before_it(seconds: int) -> None:
     objects = template("helm4", "gpu", {"engines": {"qwen": {"startup": {"maxSeconds": seconds}}}})
