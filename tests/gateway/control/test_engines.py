@@ -115,7 +115,7 @@ async def test_what_cannot_be_made_to_its_end_leaves_those_in_use_as_they_were_a
 async def test_a_change_that_is_cancelled_between_two_steps_leaves_nothing_either(tmp_path: Path) -> None:
     engines = Engines(spawn, Roster(lambda members: None, 60.0), environ={})
     await engines.use(written(tmp_path, 1))
-    using = engines._use(written(tmp_path, 1, timeout_s=3.0))
+    using: Any = engines._use(written(tmp_path, 1, timeout_s=3.0))
     next(using)
     assert len(engines._pools) == 1
     using.close()

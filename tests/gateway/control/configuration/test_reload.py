@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 from collections.abc import Awaitable, Iterator
 from itertools import pairwise
@@ -34,6 +35,11 @@ pytestmark = pytest.mark.anyio
 
 def digest(text: str) -> str:
     return load_settings(text, {}).digest
+
+
+def heard(worker: FakeWorker, kind: type[ToWorker], times: int = 1) -> bool:
+    """Whether it was told or asked this so often."""
+    return len(worker.all_heard(kind)) == times
 
 
 def digests(worker: FakeWorker) -> list[str]:
@@ -357,7 +363,7 @@ async def test_a_gateway_that_drains_keeps_its_configuration_and_says_so_once(
     assert not await gateway.plane.reload()
     assert [len(worker.all_heard(Configure)) for worker in gateway.workers] == [1, 1]
     for worker in gateway.workers:  # a log may be rotated all the same
-        await worker.watch.until(lambda worker=worker: len(worker.all_heard(Reopen)) == 1)
+        await worker.watch.until(functools.partial(heard, worker, Reopen))
     assert set(gateway.plane.settings.models) == {"m"}
     assert [line["event"] for line in quiet if line["event"].startswith("config")] == ["config_ignored"]
     results = [await gateway.count("penstock_config_reloads_total", result=result) for result in ("refused", "applied")]
@@ -402,7 +408,7 @@ async def test_one_of_which_workers_have_heard_is_taken_by_all_of_them(gateway: 
     reloading = asyncio.ensure_future(gateway.plane.reload())
     async with asyncio.timeout(60):
         for worker in gateway.workers:
-            await worker.watch.until(lambda worker=worker: len(worker.unanswered) == 1)
+            await worker.watch.until(functools.partial(heard, worker, Configure, 2))
             worker.silent = False
         await gateway.plane.stop(0.0)
         for worker in gateway.workers:
