@@ -37,7 +37,7 @@ def check_admin(tree: dict[str, Any], report: Report) -> None:
     taken = server.get("host", "127.0.0.1"), server.get("port", 8080)
     if port and not server.get("uds") and port == taken[1] and (host == taken[0] or _every(host) or _every(taken[0])):
         report(at, "is where clients are served", "choose another port, such as 8081")
-    if not is_loopback(host) and not _may(tree, "admin") and not _mapping(tree, "peers").get("key"):
+    if not is_loopback(host) and not _may(tree, "admin") and _mapping(tree, "peers").get("key") is None:
         report(
             at,
             "is open to other machines, and nobody has a key for it",

@@ -63,6 +63,12 @@ def test_beyond_this_machine_somebody_must_have_a_key_for_it() -> None:
     assert not loaded(admin=open_to_others, auth=key(admin=True)).admin.local  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("written", ["", "${file:/nowhere/peers-key}"])
+def test_where_the_key_of_peers_cannot_be_used_that_alone_is_told(written: str) -> None:
+    peers = {"dns": "peers.example", "port": 8081, "key": written}
+    assert set(problems(admin={"listen": "0.0.0.0:8081"}, peers=peers)) == {"peers.key"}
+
+
 def test_metrics_that_nobody_could_read_are_refused() -> None:
     assert "admin: {listen" in problems(server={"metrics": "off"})["server.metrics"]
     assert "metrics: true" in problems(server={"metrics": "key"}, auth=key())["server.metrics"]
