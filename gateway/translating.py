@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, cast
 
 from engines.port import Outgoing
 from engines.wire.features import asked, needed
@@ -10,6 +10,7 @@ from engines.wire.request import ChatRequest, Unreadable
 from engines.wire.translation import INGRESS_BY_PATH
 from engines.wire.unary.forms import READERS as UNARY_READERS
 from engines.wire.unary.port import UnaryForm, UnaryRequest
+from engines.wire.writing import WALKED
 from gateway.body import envelope
 from gateway.errors import Failure
 from routing.facts import Needs
@@ -35,7 +36,7 @@ R = TypeVar("R")
 class SentAs(NamedTuple):
     """What a request is written for: all endpoints of which this is the same are sent the same bytes."""
 
-    egress: Egress
+    form: Egress | UnaryForm
     model: str
     takes: frozenset[str]
 
@@ -43,7 +44,7 @@ class SentAs(NamedTuple):
 class _Reading(Generic[R]):
     """What a client's request says, as far as it can be read. It is read by `go_on`."""
 
-    __slots__ = ("_names", "_reading", "param", "request", "unreadable")
+    __slots__ = ("_names", "_reading", "_written", "param", "request", "unreadable")
 
     def __init__(self, reading: Generator[int, None, R]) -> None:
         self.unreadable = ""
@@ -52,6 +53,8 @@ class _Reading(Generic[R]):
         self.request: R | None = None
         self._names: dict[str, str] = {}
         self._reading: Generator[int, None, R] | None = reading
+        self._written: dict[SentAs, bytes | Unreadable] = {}
+        """Bodies, or why there is none."""
 
     def go_on(self, elements: float = ALL) -> bool:
         """Read about so many elements more (`engines.wire.bulk`); returns whether all is read."""
@@ -81,43 +84,15 @@ class _Reading(Generic[R]):
         """What it asks for, by the names that formats meet in."""
         raise NotImplementedError
 
+    def _encoding(self, request: R, target: SentAs) -> Generator[int, None, bytes]:
+        """Its body for this target, in turns. Raises Unreadable for what cannot be said in its format."""
+        raise NotImplementedError
+
     def _asked(self) -> R:
         """Raises Failure for what is no request."""
         if self.request is None:
             raise Failure("invalid_field", self.unreadable, self.param)
         return self.request
-
-    def dropped(self, upstream: Upstream) -> bytes:
-        """The header line that names what this endpoint was not told; empty when it was told everything."""
-        return _dropped(self._names, upstream)
-
-
-class Understood(_Reading[ChatRequest]):
-    """Of a chat."""
-
-    __slots__ = ("_written",)
-
-    def __init__(self, path: str, body: bytes) -> None:
-        super().__init__(INGRESS_BY_PATH[path].request_in_turns(body))
-        self._written: dict[SentAs, bytes | Unreadable] = {}
-        """Bodies, or why there is none."""
-
-    def _named(self, request: ChatRequest) -> dict[str, str]:
-        return asked(request)
-
-    def needs(self) -> Needs:
-        """What its answer needs of whoever gives it."""
-        parameters, content = needed(self._names)
-        return Needs(
-            images=not _IMAGES.isdisjoint(content),
-            schema=not _SCHEMAS.isdisjoint(content),
-            tools="tools" in content,
-            parameters=parameters,
-            content=content,
-            names=self._names,
-            unreadable=self.unreadable,
-            unreadable_param=self.param,
-        )
 
     @property
     def written_bytes(self) -> int:
@@ -141,7 +116,7 @@ class Understood(_Reading[ChatRequest]):
             return
         body: bytes | Unreadable
         try:
-            body = yield from target.egress.encode_in_turns(request, target.model, target.takes)
+            body = yield from self._encoding(request, target)
         except Unreadable as error:
             body = error.with_traceback(None)
         except Exception:  # a mistake of ours: another may be chosen, who is sent something else
@@ -150,11 +125,48 @@ class Understood(_Reading[ChatRequest]):
             del self._written[next(iter(self._written))]
         self._written[target] = body
 
+    def _kept(self, form: Egress | UnaryForm, upstream: Upstream) -> bytes | Unreadable | None:
+        """What was written for this endpoint."""
+        return self._written.get(SentAs(form, upstream.model, upstream.takes)) if self._written else None
+
+    def dropped(self, upstream: Upstream) -> bytes:
+        """The header line that names what this endpoint was not told; empty when it was told everything."""
+        return _dropped(self._names, upstream)
+
+
+class Understood(_Reading[ChatRequest]):
+    """Of a chat."""
+
+    __slots__ = ()
+
+    def __init__(self, path: str, body: bytes) -> None:
+        super().__init__(INGRESS_BY_PATH[path].request_in_turns(body))
+
+    def _named(self, request: ChatRequest) -> dict[str, str]:
+        return asked(request)
+
+    def _encoding(self, request: ChatRequest, target: SentAs) -> Generator[int, None, bytes]:
+        egress = cast("Egress", target.form)
+        return egress.encode_in_turns(request, target.model, target.takes)
+
+    def needs(self) -> Needs:
+        """What its answer needs of whoever gives it."""
+        parameters, content = needed(self._names)
+        return Needs(
+            images=not _IMAGES.isdisjoint(content),
+            schema=not _SCHEMAS.isdisjoint(content),
+            tools="tools" in content,
+            parameters=parameters,
+            content=content,
+            names=self._names,
+            unreadable=self.unreadable,
+            unreadable_param=self.param,
+        )
+
     def outgoing(self, egress: Egress, upstream: Upstream, headers: bytes) -> Outgoing:
         """What is sent to this endpoint. Raises Failure for what cannot be said in its format."""
-        request = self._asked()
-        model = upstream.model
-        body = self._written.get(SentAs(egress, model, upstream.takes)) if self._written else None
+        request, model = self._asked(), upstream.model
+        body = self._kept(egress, upstream)
         if body is None:
             try:
                 body = egress.encode_request(request, model, upstream.takes)
@@ -180,6 +192,10 @@ class UnderstoodUnary(_Reading[UnaryRequest]):
     def _named(self, request: UnaryRequest) -> dict[str, str]:
         return request.names
 
+    def _encoding(self, request: UnaryRequest, target: SentAs) -> Generator[int, None, bytes]:
+        yield WALKED  # it is one call: of a text of 16 MiB it takes 20 ms, and sending it as long again
+        return cast("UnaryForm", target.form).encode_request(target.model, request, target.takes)
+
     def needs(self) -> Needs:
         """What its answer needs of whoever gives it."""
         parameters, content = needed(self._names)
@@ -193,12 +209,15 @@ class UnderstoodUnary(_Reading[UnaryRequest]):
 
     def outgoing(self, form: UnaryForm, upstream: Upstream, headers: bytes) -> Outgoing:
         """What is sent to this endpoint. Raises Failure for a request that is none."""
-        request = self._asked()
-        model = upstream.model
-        try:
-            body = form.encode_request(model, request, upstream.takes)
-        except Unreadable as error:
-            raise Failure("invalid_field", str(error), error.param) from None
+        request, model = self._asked(), upstream.model
+        body = self._kept(form, upstream)
+        if body is None:
+            try:
+                body = form.encode_request(model, request, upstream.takes)
+            except Unreadable as error:
+                body = error
+        if isinstance(body, Unreadable):
+            raise Failure("invalid_field", str(body), body.param) from None
         return Outgoing(form.path(model, request), headers, body)
 
 

@@ -139,7 +139,7 @@ class Prompt:
     @property
     def kept_bytes(self) -> int:
         """Of its body, and of those that were written of it."""
-        written, read = self._written, self._read
+        written, read = self._written, self._read or self._read_unary
         size = len(self.body)
         if written is not None:
             size += len(written[4])
@@ -147,7 +147,7 @@ class Prompt:
 
     def kept_with(self, sent: bytes) -> int:
         """The same, and of what is sent, where that is none of them."""
-        written, read, kept = self._written, self._read, self.kept_bytes
+        written, read, kept = self._written, self._read or self._read_unary, self.kept_bytes
         if sent is self.body or (written is not None and sent is written[4]) or (read is not None and read.keeps(sent)):
             return kept
         return kept + len(sent)
@@ -224,34 +224,41 @@ class Prompt:
 
     def understand(self, elements: float) -> bool:
         """Read about so many elements more of what it says (`engines.wire.bulk`); returns whether all is read."""
-        if self._path in INGRESS_BY_PATH:
-            if self._read is None:
-                self._read = Understood(self._path, self.body)
-            return self._read.go_on(elements)
-        if self._path in UNARY_READERS:
-            if self._read_unary is None:
-                self._read_unary = UnderstoodUnary(self._path, self.body)
-            return self._read_unary.go_on(elements)
-        return True
+        if self._path not in INGRESS_BY_PATH and self._path not in UNARY_READERS:
+            return True
+        read = self._read or self._read_unary
+        return (self._begin_to_read() if read is None else read).go_on(elements)
 
     def must_write(self, upstream: Upstream) -> bool:
         """Whether this endpoint is sent what no `write` has written."""
-        translated = upstream.translated
-        if translated is None or self._path not in translated:
-            return False
-        read = self._read
-        return read is None or read.must_write(SentAs(translated[self._path], upstream.model, upstream.takes))
+        target, read = self._sent_as(upstream), self._read or self._read_unary
+        return target is not None and (read is None or read.must_write(target))
 
     def write(self, upstreams: Iterable[Upstream]) -> Generator[int, None, None]:
         """Write, in turns, what any of these is sent in another format than the client's; whoever is sent the same has
         the same bytes. It is read first, where it was not."""
         for upstream in upstreams:
-            translated = upstream.translated
-            if translated is not None and self._path in translated:
-                read = self._read
+            target = self._sent_as(upstream)
+            if target is not None:
+                read = self._read or self._read_unary
                 if read is None:
-                    read = self._read = Understood(self._path, self.body)
-                yield from read.write(SentAs(translated[self._path], upstream.model, upstream.takes))
+                    read = self._begin_to_read()
+                yield from read.write(target)
+
+    def _sent_as(self, upstream: Upstream) -> SentAs | None:
+        """What its body is written for where this endpoint is asked in another format."""
+        translated, path = upstream.translated, self._path
+        form: Egress | UnaryForm | None = None
+        if translated is not None:
+            form = translated[path] if path in translated else upstream.unary.get(path)
+        return None if form is None else SentAs(form, upstream.model, upstream.takes)
+
+    def _begin_to_read(self) -> Understood | UnderstoodUnary:
+        if self._path in INGRESS_BY_PATH:
+            self._read = Understood(self._path, self.body)
+            return self._read
+        self._read_unary = UnderstoodUnary(self._path, self.body)
+        return self._read_unary
 
     def _understood(self) -> Understood:
         read = self._read

@@ -136,6 +136,13 @@ def texts(size: int, count: int = TEXTS) -> bytes:
     return _padded((head + ",".join([text] * count) + tail).encode(), size)
 
 
+def code_text(size: int) -> bytes:
+    """One text of code to embed."""
+    head, tail = '{"model":"bench","input":"', '"}'
+    line = json.dumps(CODE)[1:-1]
+    return _padded((head + line * ((size - len(head) - len(tail)) // len(line)) + tail).encode(), size)
+
+
 def many_texts(size: int) -> bytes:
     """As many of them as fit."""
     return texts(size, (size - 32) // 3)

@@ -46,6 +46,7 @@ ANSWERS: Final[dict[str, Callable[[], bytes]]] = {
     "codes": lambda: _said(json.dumps({"text": CODE * (5 * MIB // len(CODE))}).encode()),
     "calls": lambda: _said(b'{"functionCall":{"name":"f","args":{"x":[%b]}}}' % b",".join([b"1"] * 8_000)),
     "embed": lambda: _vectors(TEXTS, NUMBERS),
+    "one": lambda: _vectors(1, 8),
     "short": lambda: _vectors(TEXTS, 8),
     "swarm": lambda: _vectors(MIB, 1),
 }

@@ -44,6 +44,7 @@ def rows() -> list[Row]:
         ("translated: too many parts", "small", CHAT, bodies.many_objects, 400),
         ("translated: too many members", "small", CHAT, bodies.members, 400),
         ("translated: texts to embed", "short", EMBEDDINGS, bodies.texts, 200),
+        ("translated: a text of code to embed", "one", EMBEDDINGS, bodies.code_text, 200),
         ("translated: too many texts to embed", "short", EMBEDDINGS, bodies.many_texts, 400),
         ("translated: too many tokens to embed", "short", EMBEDDINGS, bodies.many_numbers, 400),
         ("translated: documents to rank", "ranks", RERANK, bodies.documents, 200),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -14,7 +14,9 @@ from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.codec import Egress
 from engines.wire.gemini import codec as gemini
 from engines.wire.openai_chat import codec as compatible
-from engines.wire.request import ChatRequest
+from engines.wire.request import ChatRequest, Unreadable
+from engines.wire.unary.gemini import GeminiEmbeddings
+from engines.wire.unary.port import UnaryRequest
 from gateway.errors import Failure
 from gateway.flight import Flight
 from gateway.preparing import AT_ONCE_BYTES, LATER_BYTES
@@ -437,3 +439,81 @@ def test_a_client_that_leaves_before_that_is_sent_leaves_nothing() -> None:
     flight.client_gone()
     turned(bench)
     assert (bench.calls, bench.outstanding(), flight.answer_status) == ([], {}, 499)
+
+
+# -- whose answer is one document --------------------------------------------------------------------------------------
+
+
+class Embeds:
+    """Gemini's embeddings, and when they were written."""
+
+    name = GeminiEmbeddings.name
+
+    def __init__(self) -> None:
+        self.form = GeminiEmbeddings()
+        self.dialect, self.path, self.decode_answer = self.form.dialect, self.form.path, self.form.decode_answer
+        self.takes = self.form.takes
+        self.now: Callable[[], int] = int
+        self.written_in: list[int] = []
+
+    def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
+        self.written_in.append(self.now())
+        return self.form.encode_request(model, request, takes)
+
+
+def embedding(form: Embeds) -> Bench:
+    """Two replicas that are asked for embeddings in this format."""
+    takes = form.takes("up")
+    abilities = {("t0", "up"): Abilities(translated=SPOKEN, takes=takes)}
+    bench = Bench(StepClock(), 2, filters=(Takes(abilities, drops=True),))
+    for endpoint in bench.route.speakers[OPERATION_KEYS[Operation.EMBEDDINGS]].pools[0]:
+        upstream = bench.serving.upstreams[endpoint]
+        upstream.translated, upstream.takes = {}, takes
+        upstream.unary = {Operation.EMBEDDINGS.value: form}
+    return bench
+
+
+def test_a_large_request_for_one_document_is_written_in_a_turn_of_its_own_and_once() -> None:
+    form = Embeds()
+    bench = embedding(form)
+    flight, _ = bench.begin(Operation.EMBEDDINGS, stream=False, input="x" * LATER_BYTES)
+    prompt, turns, read_in = flight._prompt, 0, 0
+    assert prompt is not None
+    form.now = lambda: turns
+    while not bench.calls:
+        read_in = read_in or (turns if prompt.understand(0) else 0)
+        assert bench.loop.turn()
+        turns += 1
+    (written_in,) = form.written_in
+    assert read_in < written_in < turns - 1
+    (call,) = bench.calls
+    assert json.loads(call.body)["requests"][0]["content"]["parts"] == [{"text": "x" * LATER_BYTES}]
+    assert prompt.kept_with(call.body) == prompt.kept_bytes > 2 * LATER_BYTES
+    call.answer(503, b"{}")
+    _, again = bench.calls
+    assert again.body is call.body
+    assert len(form.written_in) == 1
+    flight.client_gone()
+    assert bench.outstanding() == {}
+
+
+def test_a_small_request_for_one_document_is_written_as_it_is_sent() -> None:
+    form = Embeds()
+    bench = embedding(form)
+    flight, _ = bench.begin(Operation.EMBEDDINGS, stream=False, input="x")
+    assert (len(bench.calls), form.written_in, bench.loop.soon) == (1, [0], [])
+    flight.client_gone()
+
+
+def test_what_a_large_request_for_one_document_cannot_say_is_told_once() -> None:
+    class Dumb(Embeds):
+        def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
+            super().encode_request(model, request, takes)
+            raise Unreadable("it has no word for this", "input")
+
+    form = Dumb()
+    bench = embedding(form)
+    _, client = bench.begin(Operation.EMBEDDINGS, stream=False, input="x" * LATER_BYTES)
+    turned(bench)
+    assert (client.status, client.error["message"], len(form.written_in)) == (400, "it has no word for this", 1)
+    assert (bench.calls, len(bench.ledger.settled), bench.outstanding()) == ([], 1, {})
