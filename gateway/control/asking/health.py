@@ -122,12 +122,12 @@ class HealthLoop:
         """How long to wait for the next round, so that rounds begin every `interval_s`."""
         return max(0.0, interval_s - self._took_s)
 
-    async def probe_all(self, rule: Health) -> None:
-        """One round of free probes."""
+    async def probe_all(self, rule: Health, *, hurried: bool = False) -> None:
+        """One round of free probes; `hurried` where it is the first."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         seen = Asked()
-        await paced(self._probes(rule, seen), self._tell)
+        await paced(self._probes(rule, seen), self._tell, hurried=hurried)
         await in_slices(self._board.keep(seen))
         self._took_s = loop.time() - began_s
 

@@ -94,7 +94,7 @@ class TargetCheck:
                     old.popitem()
                 yield
 
-    async def look(self, down: Collection[ReplicaKey]) -> None:
+    async def look(self, down: Collection[ReplicaKey], *, hurried: bool = False) -> None:
         """Ask the replicas that have not answered yet and are not `down`: each is an engine of its own."""
         if not self._open:
             return
@@ -102,7 +102,7 @@ class TargetCheck:
         for name in self._open.keys() - watched.keys():  # launched ones serve under the names that targets ask for
             del self._open[name]
         looks: list[_Look] = []
-        await paced(self._questions(dict(self._open), watched, down, looks))
+        await paced(self._questions(dict(self._open), watched, down, looks), hurried=hurried)
         await in_slices(self._conclusions(looks))
 
     def _questions(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.control.pacing import AT_ONCE, PAUSE_S, PER_TURN, SILENT_S, TOGETHER, paced
+from gateway.control.pacing import AT_ONCE, HURRY_S, PAUSE_S, PER_TURN, SILENT_S, TOGETHER, paced
 from tests.gateway.virtual_time import in_virtual_time
 
 FLEET = 2_000
@@ -41,6 +41,33 @@ def test_three_rounds_go_on_at_full_pace_while_answers_take_a_twentieth_of_a_sec
         await asyncio.gather(*(paced(asked.questions(FLEET)) for _ in range(3)))
         assert asked.begun == 3 * FLEET
         assert asyncio.get_running_loop().time() == pytest.approx(FULL_S, rel=0.05)
+
+    in_virtual_time(work)
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_rounds_in_a_hurry_share_a_shorter_pause_and_hold_up_no_other(rounds: int) -> None:
+    async def work() -> None:
+        loop, asked = asyncio.get_running_loop(), Asked(lambda: asyncio.sleep(0.001))
+        usual = asyncio.ensure_future(paced(asked.questions(FLEET)))
+        hurried = Asked(lambda: asyncio.sleep(0.001))
+        await asyncio.gather(*(paced(hurried.questions(FLEET), hurried=True) for _ in range(rounds)))
+        assert hurried.begun == rounds * FLEET
+        assert loop.time() == pytest.approx(rounds * FLEET // PER_TURN * HURRY_S, rel=0.05)
+        await usual
+        assert loop.time() == pytest.approx(FULL_S, rel=0.05)
+
+    in_virtual_time(work)
+
+
+def test_one_in_a_hurry_that_is_cancelled_leaves_the_pause_to_others() -> None:
+    async def work() -> None:
+        first, second = (Asked(lambda: asyncio.sleep(0)) for _ in range(2))
+        hurrying = [asyncio.ensure_future(paced(each.questions(FLEET), hurried=True)) for each in (first, second)]
+        await asyncio.sleep(10 * HURRY_S)
+        hurrying[0].cancel()
+        await asyncio.wait(hurrying)
+        assert first.begun < FLEET == second.begun
 
     in_virtual_time(work)
 
