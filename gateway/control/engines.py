@@ -167,11 +167,11 @@ class Engines:
                 yield from draft.put(name, built, replicas)
                 yield
                 self._tell_proxy(name, built.proxy, replicas)
-                self._roster.enroll(name, Written(replicas))
+                yield from self._roster.enrolling(name, Written(replicas))
             yield
         for name in self._roster.engines():
             if name not in settings.engines:
-                self._roster.dismiss(name)
+                yield from self._roster.dismissing(name)
                 yield
 
     def _tell_proxy(self, name: str, proxy: str | None, replicas: Iterable[Replica]) -> None:

@@ -98,7 +98,7 @@ class LiveFleet:
         self._builder = Builder(metrics, self.meters, self.adapters, workers)
 
     def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
-        """Use a configuration, in steps. `members` is all that is known of replicas beyond it.
+        """Use a configuration, in steps. `members` is what is known beyond it: of each replica the last that is said.
 
         Raises ValueError or OSError, naming what is wrong, for one that cannot be used; then nothing has changed.
         """
@@ -110,7 +110,11 @@ class LiveFleet:
             self.table.gateways = gateways  # which may be told before there is a configuration
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
-            told.setdefault(member.engine, {})[member.replica] = member
+            of_engine = told.setdefault(member.engine, {})
+            if member.gone:
+                of_engine.pop(member.replica, None)
+            else:
+                of_engine[member.replica] = member
             if at % _AT_ONCE == 0:
                 yield
         replaced, self._told = list(self._told.values()), told

@@ -25,6 +25,7 @@ from gateway.experiments.observing import Observing
 from gateway.explanation.explainer import Explainer
 from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
 from gateway.fleet.live import LiveFleet
+from gateway.fleet.members import unpacked
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
@@ -159,7 +160,7 @@ class Worker:
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
                 self.sinks.open(settings, message.store)
-            await in_slices(fleet.configure(prepared, message.members))
+            await in_slices(fleet.configure(prepared, unpacked(message.members)))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
         self._sealed = message.sealed, settings

@@ -345,7 +345,7 @@ async def test_a_change_of_the_configuration_forgets_what_is_no_adapter_any_more
         del plane.settings.engines["e"].adapters.paths["sql"]  # type: ignore[union-attr]
         await plane.asking.adapters.look()
         assert frozenset() == gateway.worker.fleet.adapters.holders("e", "sql")
-        assert [] == plane.asking.adapters.known().replicas[0].adapters
+        assert [] == next(plane.asking.adapters.known()).replicas[0].adapters
 
 
 async def test_adapters_are_told_of_as_used_when_requests_were_sent_for_them() -> None:

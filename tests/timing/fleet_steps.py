@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.fleet.members import Member
+from gateway.control.roster import AT_ONCE
+from gateway.fleet.members import Member, packed, unpacked
 from gateway.fleet.steps import at_once, slices
 from gateway.serve import settle_memory
 from tests.gateway.fleet.fleets import Fleets
@@ -89,7 +90,8 @@ async def measure(
     costs["one replica joins the engine of one model"] = cost(many.live.change([Member("e7", "new", "http://h:1")]))
     prepared = many.prepared(apart(models))
     members = [*everyone, Member("e7", "new", "http://h:1")]
-    costs["a reload that changes nothing"] = cost(many.live.configure(prepared, members))
+    parts = [packed(members[start : start + AT_ONCE]) for start in range(0, len(members), AT_ONCE)]
+    costs["a reload that changes nothing"] = cost(many.live.configure(prepared, unpacked(parts)))
     changed = json.loads(apart(models))
     changed["breaker"] = {"min_failures": 7}
     prepared = many.prepared(json.dumps(changed))

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from engines.events import EventsAt
 from engines.loads import EngineLoad
 from engines.port import Replica
@@ -20,7 +22,7 @@ from gateway.control.asking.kv_events import KvEvents
 from gateway.control.asking.loads import EngineLoads, _Seen
 from gateway.control.counters import CounterBoard
 from gateway.control.links import Links
-from gateway.control.membership import Observed
+from gateway.control.membership import Observed, Written
 from gateway.control.roster import Roster
 from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.autoscale import Autoscaling
@@ -32,10 +34,11 @@ from gateway.settings.sealed import leaving, opened, seal
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
 from gateway.workers.exchange.demand import EngineDemand
-from gateway.workers.exchange.messages import ToWorker
+from gateway.workers.exchange.messages import Configure, ToWorker
 from tests.timing.reload_steps import longest_hold_ms
 
 ENGINES, REPLICAS, KEYS = 300, 64, 10_000
+WRITTEN = 5_000
 TRIES = 3
 
 
@@ -120,12 +123,37 @@ async def joining() -> dict[str, float]:
             await asyncio.sleep(0)
 
     found = {"all discovered replicas are told to workers": await longest_hold_ms(told())}
-    kept: list[list[Member]] = []
+    kept: list[list[bytes]] = []
 
     async def gather() -> None:
         kept.append(await roster.members())
 
     found["all of them are gathered for one that joins"] = await least(gather)
+    document = {"engines": {"e": {"kind": "vllm", "replicas": [{"url": "http://h:1"}]}}, "models": {}}
+    document["models"] = {"m": {"targets": [{"engine": "e"}]}}
+    message = Configure(seal(load_settings(json.dumps(document), {})), 2, kept[-1])
+    write, read = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(ToWorker).decode
+    text = write(message)
+    found["it is told of them"] = await least(lambda: once(lambda: write(message)))
+    found["it reads that"] = await least(lambda: once(lambda: read(text)))
+    return found | await marked(roster)
+
+
+async def once(work: Callable[[], object]) -> None:
+    work()
+
+
+async def marked(roster: Roster) -> dict[str, float]:
+    """Of replicas that are all down, and of an engine with thousands of them written down."""
+    roster.down({(name, replica.id) for name, of_engine in replicas().items() for replica in of_engine})
+    found = {"states of replicas that are all down": await least(lambda: once(roster.states))}
+    sources = [Written(tuple(Replica(f"{at}", f"http://h:{port}") for at in range(WRITTEN))) for port in (1, 1, 2)]
+    settle_memory()
+    for what, source in zip(("are enrolled", "again", "at other places"), sources, strict=True):
+        found[f"{WRITTEN:,} replicas of one engine {what}"] = await longest_hold_ms(
+            in_slices(roster.enrolling("large", source))
+        )
+    found["they leave"] = await longest_hold_ms(in_slices(roster.dismissing("large")))
     return found
 
 
@@ -171,7 +199,8 @@ async def scraped() -> dict[str, float]:
         async for _ in board.exposition():
             pass
 
-    return {"a scrape": await least(scrape)} | await looked(loads)
+    found = {"a scrape": await least(scrape), "a worker joins": await least(lambda: once(loads.tell_again))}
+    return found | await looked(loads)
 
 
 async def looked(loads: EngineLoads) -> dict[str, float]:

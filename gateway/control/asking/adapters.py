@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,7 @@ from engines.errors import EngineError, OutOfSockets
 from engines.loads import EngineLoad
 from engines.port import Engine
 from gateway import clock
+from gateway.control.asking.asked import AT_ONCE
 from gateway.control.pacing import paced
 from gateway.refusing import shortage
 from gateway.settings import Settings
@@ -134,9 +135,13 @@ class AdapterLoading:
             del self._served[name]
         await paced(functools.partial(self._ask, served[key[0]], key) for key in sorted(replicas))
 
-    def known(self) -> AdaptersHeld:
-        """All of it, for a worker that knows nothing yet."""
-        return AdaptersHeld([ReplicaAdapters(*key, sorted(held)) for key, held in self._held.items()])
+    def known(self) -> Iterator[AdaptersHeld]:
+        """All of it, for a worker that knows nothing yet, a few replicas to a message: each is true when it is taken,
+        and what is new of a replica afterwards all workers are told."""
+        keys = list(self._held)
+        for start in range(0, len(keys), AT_ONCE):
+            few = [key for key in keys[start : start + AT_ONCE] if key in self._held]
+            yield AdaptersHeld([ReplicaAdapters(*key, sorted(self._held[key])) for key in few])
 
     def used(self, message: AdaptersUsed) -> None:
         """A worker has sent requests for these."""

@@ -5,7 +5,7 @@ workers and metrics hear of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from gateway.control.asking.adapters import AdapterLoading
@@ -19,7 +19,7 @@ from gateway.fleet.steps import in_slices
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
-from gateway.workers.exchange.messages import LoadReport, LoadReports
+from gateway.workers.exchange.messages import AdaptersHeld, LoadReport, LoadReports
 
 if TYPE_CHECKING:
     from engines.events import EventsAt
@@ -93,8 +93,9 @@ class Asking:
 
     async def probe_all(self) -> None:
         """The step of the health loop."""
-        await self._health.probe_all(self._settings().health)
-        await self.targets.look(self.board.down)  # after the probes, on their connections
+        first = not self.looked.is_set()
+        await self._health.probe_all(self._settings().health, hurried=first)
+        await self.targets.look(self.board.down, hurried=first)  # after the probes, on their connections
         await self.cards.look(self.board.down)
         self.looked.set()
 
@@ -113,9 +114,16 @@ class Asking:
         self.loads.tell_again()
         self.kv_events.tell_again(worker)
         adapters = self.adapters.known()
-        if adapters.replicas:
-            self._links.tell(worker, adapters)
+        first = next(adapters, None)
+        if first is not None:
+            self._links.tell(worker, first)
+            self._supervisor.spawn("adapters_held", lambda: in_slices(self._tell_each(worker, adapters)))
         self._links.tell(worker, self.cards.current())
+
+    def _tell_each(self, worker: str, messages: Iterator[AdaptersHeld]) -> Iterator[None]:
+        for message in messages:
+            self._links.tell(worker, message)
+            yield
 
     def close(self) -> None:
         """Follow nobody's cache any more."""

@@ -24,9 +24,9 @@ class Configure(msgspec.Struct, tag="configure"):
 
     sealed: Sealed
     workers: int
-    members: list[Member]
+    members: list[bytes]
     """All that is known of replicas beyond the text: who serves engines that it names no replicas for, who is down, who
-    drains."""
+    drains. In parts (`gateway.fleet.members.packed`); what a later one says of a replica holds."""
     store: str = ""
     """The socket at which records are taken; empty where none are kept."""
     shares: dict[str, dict[str, float]] = {}

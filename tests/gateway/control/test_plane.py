@@ -10,7 +10,7 @@ import pytest
 
 from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
-from gateway.fleet.members import Member
+from gateway.fleet.members import Member, unpacked
 from gateway.links.link import LocalLink
 from gateway.process.supervisor import Supervisor
 from gateway.workers.exchange.messages import Configure, Drain, GatewaysCounted, MembersChanged, SeriesCounted
@@ -157,7 +157,7 @@ async def test_every_worker_hears_that_a_replica_drains_and_one_that_joins_later
         assert worker.all_heard(MembersChanged) == [MembersChanged(drains)]
     late = gateway.worker("2.2")
     await late.join()
-    assert late.all_heard(Configure)[0].members == drains
+    assert [*unpacked(late.all_heard(Configure)[0].members)] == drains
     ((status,),) = gateway.plane.replicas()
     assert status.draining
 

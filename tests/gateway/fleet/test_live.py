@@ -144,12 +144,14 @@ def test_any_sequence_of_differences_equals_a_build_from_scratch(first: str, ste
     async def play() -> None:
         fleets, text = Fleets(), first
         known: dict[tuple[str, str], Member] = {}
+        all_told: list[Member] = []
         fleets.configure(text)
         for step in steps:
             if isinstance(step, str):
                 text = step
-                fleets.configure(text, known.values())
+                fleets.configure(text, all_told)  # of each replica the last that was said holds
             else:
+                all_told += step
                 for member in step:
                     if member.gone:
                         known.pop((member.engine, member.replica), None)

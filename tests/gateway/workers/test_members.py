@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from gateway.accounts.keys import Key
-from gateway.fleet.members import Member
+from gateway.fleet.members import Member, packed
 from gateway.fleet.steps import letting_go
 from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
@@ -62,7 +62,7 @@ async def test_replicas_join_and_leave_in_the_order_in_which_it_is_told() -> Non
     worker = Worker(supervisor)
     try:
         worker.peer.told(MembersChanged([Member("e", "early", "http://h:1")]))  # of nothing yet
-        assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1")])) == ""
+        assert await worker.configure(Configure(SEALED, 1, [packed([Member("e", "a", "http://h:1")])])) == ""
         await until(worker, ["a"])
         worker.peer.told(MembersChanged([Member("e", "b", "http://h:2"), Member("e", "c", "http://h:3")]))
         worker.peer.told(MembersChanged([Member("e", "a", gone=True), Member("e", "c", gone=True)]))
@@ -97,7 +97,7 @@ async def test_a_replica_whose_cache_is_followed_before_it_joins_or_as_another_s
         return [endpoint.state.tally.followed for endpoint in endpoints(worker)]
 
     try:
-        assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1", life="1")])) == ""
+        assert await worker.configure(Configure(SEALED, 1, [packed([Member("e", "a", "http://h:1", life="1")])])) == ""
         worker.peer.told(CachesFollowed([CacheFollowed("e", id, wanted=True, complete=True) for id in "ab"]))
         worker.peer.told(MembersChanged([Member("e", "b", "http://h:2"), Member("e", "c", "http://h:3")]))
         await until(worker, ["a", "b", "c"])

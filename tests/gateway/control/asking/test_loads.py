@@ -10,6 +10,7 @@ import pytest
 from engines.errors import ConnectFailed
 from engines.loads import EngineLoad
 from gateway.control.asking.loads import COALESCE_S, EngineLoads
+from gateway.control.pacing import HURRY_S, PAUSE_S, PER_TURN
 from gateway.workers.exchange.messages import LoadReport
 from tests.gateway.flights import FakeEngine
 from tests.gateway.virtual_time import in_virtual_time
@@ -179,6 +180,28 @@ def test_a_worker_that_joins_is_told_of_idle_replicas_too() -> None:
         assert await told.round() == []
         told.loads.tell_again()
         assert await told.round() == [report("0", IDLE)]
+        assert await told.round() == []
+        told.loads.tell_again()
+        told.goes_out = False
+        assert await told.round() == [report("0", IDLE)]
+        told.loads.tell_again()
+        told.goes_out = True
+        assert await told.round() == [report("0", IDLE)]
+        assert await told.round() == []
+
+    story(work)
+
+
+def test_the_first_round_is_in_a_hurry_and_no_other() -> None:
+    async def work() -> None:
+        told = Story(Telling(**{f"r{number}": IDLE for number in range(1000)}))
+        loop, took_s = asyncio.get_running_loop(), list[float]()
+        for _ in range(3):
+            began_s = loop.time()
+            await told.loads.ask_all(INTERVAL_S)
+            took_s.append(loop.time() - began_s)
+        usual_s = pytest.approx((1000 // PER_TURN - 1) * PAUSE_S)
+        assert took_s == [pytest.approx((1000 // PER_TURN - 1) * HURRY_S), usual_s, usual_s]
 
     story(work)
 

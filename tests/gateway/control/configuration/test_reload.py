@@ -22,7 +22,7 @@ from gateway.control.configuration.source import Source
 from gateway.control.links import Links
 from gateway.control.membership import Written
 from gateway.control.plane import Plane
-from gateway.fleet.members import Member
+from gateway.fleet.members import Member, unpacked
 from gateway.fleet.steps import letting_go
 from gateway.process.supervisor import Supervisor
 from gateway.settings import ConfigError, Settings, Tls, load_settings, read_source
@@ -229,7 +229,7 @@ async def test_a_worker_is_taken_back_to_the_replicas_of_that_moment(gateway: Co
     slow.unanswered[0].set_result(Configured())
     async with asyncio.timeout(60):
         assert not await reloading
-    assert [configured.members for configured in last.all_heard(Configure)] == [
+    assert [[*unpacked(configured.members)] for configured in last.all_heard(Configure)] == [
         [],
         [],
         [Member("e", "a", draining=True)],

@@ -11,7 +11,7 @@ from engines.model import Usage
 from gateway.accounts.keys import Key
 from gateway.experiments.seen import Seen
 from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
-from gateway.fleet.members import Member
+from gateway.fleet.members import Member, packed
 from gateway.links.link import pack, unpack
 from gateway.responses.homes import Home
 from gateway.settings.sealed import Part, Sealed
@@ -88,7 +88,7 @@ def counted() -> Metrics:
 
 SEALED = Sealed([Part("engines", "ü", b"\x80"), Part("auth", "", b"\xff")], ["engine ü serves no model"], "ab", "cd")
 TO_WORKER: list[ToWorker] = [
-    Configure(SEALED, 2, [Member("e", "0", "http://x"), Member("e", "1", healthy=False)]),
+    Configure(SEALED, 2, [packed([Member("e", "0", "http://x")]), packed([Member("e", "1", healthy=False)])]),
     MembersChanged([Member("e", "0", draining=True), Member("e", "1", gone=True)]),
     LoadReports(2.0, [LoadReport("e", "0", 1, None, 0.5, 16_000, True)]),
     RemoteLoad([ReplicaLoad("e", "0", 2**40, 1, 2)]),
