@@ -12,6 +12,8 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -37,9 +39,24 @@ def parse_options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench-stall", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", metavar="WORDS", help="causes whose name holds these words")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="causes whose name holds these words, such as 'that tell' or counted; again: or these",
+    )
     parser.add_argument("--python", type=Path, metavar="PATH", help="measure the penstock beside this interpreter")
     return parser.parse_args(argv)
+
+
+def wanted(only: list[str]) -> list[Cause]:
+    """The causes whose name holds any of these words; without any, all. Raises StallError when there is none."""
+    every = causes()
+    found = [cause for cause in every if not only or any(words in cause.name for words in only)]
+    if not found:
+        raise StallError("no cause has a name with these words; all are:\n" + "\n".join(cause.name for cause in every))
+    return found
 
 
 def measure(cause: Cause, watched: Watched) -> Row:
@@ -56,20 +73,27 @@ def measure(cause: Cause, watched: Watched) -> Row:
     return row
 
 
-Found = dict[str, list[Row]]
-"""The rows of each build."""
+@dataclass(slots=True)
+class Found:
+    """What there is so far: a run that is ended early, or cannot go on, tells that much."""
+
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    """Of each build."""
+    readings_us: list[float] = field(default_factory=list)
+    """What the bare relay takes for a request."""
 
 
-def run(options: argparse.Namespace, work: Path) -> tuple[Found, list[float]]:
-    """All causes, one gateway after the other, and the readings of what the bare relay takes for a request, in us.
+def run(options: argparse.Namespace, work: Path, found: Found) -> None:
+    """Add to `found` all causes, one gateway after the other.
 
     Raises StallError when something cannot be started.
     """
-    wanted = [cause for cause in causes() if options.only in cause.name]
+    asked_for = wanted(options.only)
     programs = builds(options.python)
     cores = set(os.sched_getaffinity(0))
     gateway_cores = {max(cores)}
     load_cores = cores - gateway_cores or cores
+    began_s = time.monotonic()
     with contextlib.ExitStack() as started:
         backend_process, backend = engine(work / "backend.log", "loadtests.path.backend", load_cores)
         started.callback(backend_process.stop)
@@ -79,44 +103,63 @@ def run(options: argparse.Namespace, work: Path) -> tuple[Found, list[float]]:
         started.callback(telling_process.stop)
         yardstick = Yardstick(work / "bare.log", backend, gateway_cores, load_cores)
         started.callback(yardstick.stop)
+        found.readings_us = yardstick.readings_us
         yardstick.read()
-        found: Found = {}
         for build, program in programs.items():
             rows: dict[str, Row] = {}
+            found.rows[build] = []
             for place in Place:
-                here = [cause for cause in wanted if cause.place is place]
+                here = [cause for cause in asked_for if cause.place is place]
                 if not here:
                     continue
                 home = work / f"{build}-{place.name}".lower().replace(" ", "-")
-                behind = telling if place is Place.SCALED else backend
+                behind = telling if place in (Place.FLEET, Place.SCALED) else backend
+                say(began_s, f"{build}, {place.value}: starting")
                 watched = Watched(place, home, behind, pieces, program, gateway_cores, load_cores)
                 with contextlib.closing(watched):
                     warm(watched)
                     for cause in here:
-                        print(f"{build}, {place.value}: {cause.name}", file=sys.stderr, flush=True)
+                        say(began_s, f"{build}, {place.value}: {cause.name}")
                         rows[cause.name] = measure(cause, watched)
+                        found.rows[build] = [rows[one.name] for one in asked_for if one.name in rows]
                 yardstick.read()
-            found[build] = [rows[cause.name] for cause in wanted]
-    return found, yardstick.readings_us
+        say(began_s, "done")
+
+
+def say(began_s: float, what: str) -> None:
+    """How far it has come."""
+    print(f"{time.monotonic() - began_s:4.0f} s  {what}", file=sys.stderr, flush=True)
 
 
 def main(argv: list[str]) -> int:
     """Exit status 0 when every bar is met, 1 when one is missed, 2 when it cannot be measured."""
     options = parse_options(argv)
+    found, problem = Found(), ""
     with alone(), tempfile.TemporaryDirectory(prefix="bench-stall-") as work:
         try:
-            found, readings_us = run(options, Path(work))
+            run(options, Path(work), found)
         except (StallError, WrkError) as error:
-            print(f"bench-stall: {error}", file=sys.stderr)
-            return 2
-    bare_us = median(readings_us)
+            problem = str(error)
+        except KeyboardInterrupt:
+            problem = "interrupted"
+    if any(found.rows.values()):
+        tell(found)
+    if problem:
+        print(f"bench-stall: {problem}", file=sys.stderr)
+        return 2
+    here = scale(median(found.readings_us))
+    return 0 if all(row.verdict(here) == "met" for rows in found.rows.values() for row in rows) else 1
+
+
+def tell(found: Found) -> None:
+    """The rows of each build, and what the bars are times of."""
+    bare_us = median(found.readings_us)
     here = scale(bare_us)
-    for build, rows in found.items():
+    for build, rows in found.rows.items():
         print(f"{build}:\n{render(rows, here)}")
-    readings = f"the median of {min(readings_us):.1f} to {max(readings_us):.1f}"
+    readings = f"the median of {min(found.readings_us):.1f} to {max(found.readings_us):.1f}"
     print(f"The bare relay took {bare_us:.1f} us per request ({readings}).")
     print(f"Bars here are those written times {bare_us:.1f} / {BARE_US} = {here:.2f}; a busy machine has wide ones.")
-    return 0 if all(row.verdict(here) == "met" for rows in found.values() for row in rows) else 1
 
 
 if __name__ == "__main__":
