@@ -23,7 +23,7 @@ from gateway.fleet.askers import FirstAskers
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
-from gateway.fleet.members import Member, mark
+from gateway.fleet.members import Member, mark, note
 from gateway.fleet.prepared import Prepared
 from gateway.fleet.served import Builder, Served
 from gateway.fleet.snapshot import UNNAMED, Snapshot
@@ -110,11 +110,7 @@ class LiveFleet:
             self.table.gateways = gateways  # which may be told before there is a configuration
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
-            of_engine = told.setdefault(member.engine, {})
-            if member.gone:
-                of_engine.pop(member.replica, None)
-            else:
-                of_engine[member.replica] = member
+            note(told, member)
             if at % _AT_ONCE == 0:
                 yield
         replaced, self._told = list(self._told.values()), told
@@ -269,11 +265,7 @@ class LiveFleet:
 
     def _take_in(self, member: Member, settings: Settings) -> bool:
         """Note one fact; returns whether its engine's replicas are others than before."""
-        told = self._told.setdefault(member.engine, {})
-        if member.gone:
-            told.pop(member.replica, None)
-        else:
-            told[member.replica] = member
+        note(self._told, member)
         built, section = self._engines.get(member.engine), settings.engines.get(member.engine)
         written = section is not None and section.writes_replicas
         state = self.table.find((member.engine, member.replica))

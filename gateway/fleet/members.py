@@ -46,6 +46,15 @@ def unpacked(parts: Iterable[bytes]) -> Iterator[Member]:
         yield from _decode(part)
 
 
+def note(told: dict[str, dict[str, Member]], member: Member) -> None:
+    """Take one in among those that were told, by engine and replica; one that has gone is none of them."""
+    of_engine = told.setdefault(member.engine, {})
+    if member.gone:
+        of_engine.pop(member.replica, None)
+    else:
+        of_engine[member.replica] = member
+
+
 def mark(state: ReplicaState, told: Member | None) -> None:
     """Replicas of whom nothing was told are well."""
     healthy = told is None or told.healthy

@@ -228,6 +228,9 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(lambda ids: lambda roster, found: roster.down({("x", id) for id in ids}), IDS),
     st.builds(lambda id, on: lambda roster, found: roster.drain("y", id, on), st.sampled_from("abc"), st.booleans()),
     st.builds(lambda ids: lambda roster, found: roster.enroll("w", Written(tuple(map(at, ids)))), IDS),
+)
+MARKS: st.SearchStrategy[Step] = st.one_of(
+    STEPS,
     st.builds(lambda id: lambda roster, found: roster.drain("w", id), st.sampled_from("abc")),
     st.builds(
         lambda id, state: lambda roster, found: roster.rest("x", id, state),
@@ -281,6 +284,19 @@ def test_who_hears_every_difference_knows_what_one_that_joins_late_is_told(round
             }
             members = understood(await told.roster.members())
             assert beyond == {(member.engine, member.replica): member for member in members}
+
+    asyncio.run(play())
+
+
+@settings(deadline=None)
+@given(steps=st.lists(MARKS, max_size=20))
+def test_each_replica_is_counted_as_a_look_at_all_of_them_would(steps: list[Step]) -> None:
+    async def play() -> None:
+        told, found = Told(), {"x": Observed(), "y": Observed()}
+        for engine, source in found.items():
+            told.roster.enroll(engine, source)
+        for step in steps:
+            step(told.roster, found)
             assert told.roster.states() == looked_up(told.roster)
 
     asyncio.run(play())
