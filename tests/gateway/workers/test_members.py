@@ -145,10 +145,10 @@ async def test_how_many_gateways_choose_is_known_whenever_it_is_told_and_changes
     worker = Worker(supervisor)
     try:
         worker.peer.told(GatewaysCounted({"e": 2}))  # before there is anything to choose from
-        assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1")])) == ""
+        assert await worker.configure(Configure(SEALED, 1, [packed([Member("e", "a", "http://h:1")])])) == ""
         route = worker.dispatcher.snapshot.fleet.models["m"]
         assert worker.fleet.table.choosers(["e"]) == 2
-        assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1")])) == ""
+        assert await worker.configure(Configure(SEALED, 1, [packed([Member("e", "a", "http://h:1")])])) == ""
         assert worker.fleet.table.choosers(["e"]) == 2
         worker.peer.told(GatewaysCounted({"other": 4}))
         assert [worker.fleet.table.choosers(engines) for engines in (["e"], ["e", "other"])] == [1, 4]
