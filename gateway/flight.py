@@ -150,10 +150,11 @@ class Flight(Owner, Opening, Work):
         if self.deadlines is not None:
             facts.deadline_s = due_s(self.deadlines, self.received_s)
         now = clock.monotonic() if self.preparing else self.received_s
+        asks = route.refuse_late_ms > 0.0 or facts.deadline_s is not None
         endpoint = choose(route, facts, now, self._rng)
         if endpoint is None:
             self._waiting = self._room.hold(self, serving, now)
-        elif self._room.busy or facts.deadline_s is not None or is_full(endpoint, facts, route, now):
+        elif asks or self._room.busy or is_full(endpoint, facts, route, now):
             self._serving = None
             self._waiting = self._room.enter(self, serving, endpoint, now)
         else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from gateway import clock
 from gateway.errors import Failure
 from gateway.refusing.absence import nobody_for
-from routing.choosing.policy import choose_with_room
+from routing.choosing.policy import choose_with_room, in_time
 from routing.waiting.admission import Admission, Reason, Refusal
 from routing.waiting.service import takes_s
 from routing.waiting.turns import Ticket
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from routing.experiments.experiment import Assignment
     from routing.facts import Needs, RequestFacts
     from routing.model import Endpoint
+    from routing.waiting.first_token import FirstToken
 
 LOOK_S: Final = 0.05
 """How long room may stay unnoticed that nothing tells of: a breaker that lets a probe through, a report that fades."""
@@ -50,6 +51,7 @@ _WORDS: Final = {
     Reason.QUEUE_FULL: "every replica is full and so is the queue",
     Reason.TENANT_QUEUE_FULL: "too many of your requests wait already",
     Reason.TOO_LATE: "it could not be answered within the time that the request allows",
+    Reason.MISSES_OBJECTIVE: "no replica would answer it within the objective of the model",
     Reason.WAITED_TOO_LONG: "every replica stayed full for as long as a request may wait",
     Reason.NEVER_STARTED: "its first replica has not come to serve for as long as a request may wait",
     Reason.STARTS_TOO_LATE: "its first replica starts, and will not serve within the time that the request allows",
@@ -122,15 +124,19 @@ class WaitingRoom:
         line = serving.route.line
         facts = guest.facts
         room = False
-        if not line.waiting:
+        refuses = serving.route.refuse_late_ms > 0.0
+        if not line.waiting or (refuses and line.passes(facts)):
             found, room = choose_with_room(serving.route, facts, now, self._rng)
             if not room and self.give_way is not None and self.give_way(serving):
                 found, room = choose_with_room(serving.route, facts, now, self._rng)
             endpoint = found or endpoint
-        known = room or (facts.deadline_s is None and line.has_moved)
+        first: FirstToken | None = None
+        if refuses:
+            endpoint, first = in_time(serving.route, endpoint, facts, now, room)
+        known = room or (facts.deadline_s is None and first is None and line.has_moved)
         in_flight = 0 if known else _in_flight(serving, facts)
         takes = takes_s(facts, endpoint.state)
-        answer = line.offer(facts, guest, now, room, takes, in_flight)
+        answer = line.offer(facts, guest, now, room, takes, in_flight, first)
         if answer is None:
             self._goes(line, guest, now + takes)
             guest.called(serving, endpoint, 0.0, now)
@@ -239,9 +245,27 @@ class WaitingRoom:
             if where is None:
                 self._pass(line, ticket, now)
                 break
+            if ticket.first is not None:
+                where, late = self._still_in_time(line, ticket, where, now)
+                if late:
+                    continue
             line.next(now)
             self._calls(line, ticket, where, now)
         self._idle(line)
+
+    def _still_in_time(
+        self, line: Admission, ticket: Ticket, where: tuple[Serving, Endpoint], now: float
+    ) -> tuple[tuple[Serving, Endpoint], bool]:
+        """Its turn has come, and what waits at the replica itself comes before it: where it goes, and whether it has
+        been refused, since it would be late."""
+        serving, endpoint = where
+        endpoint, first = in_time(serving.route, endpoint, ticket.facts, now, waited_s=now - ticket.since_s)
+        if first is None or first.over_s <= 0.0:
+            return (serving, endpoint), False
+        line.withdraw(ticket)
+        _stop(ticket)
+        self._refuse(_guest(ticket), line.overdue(ticket, now))
+        return where, True
 
     def _pass(self, line: Admission, stuck: Ticket, now: float) -> None:
         """There is no room where the first one may go. Of those next in line, who may go elsewhere does."""
@@ -257,6 +281,10 @@ class WaitingRoom:
             if where is None:
                 full.add(what)
                 continue
+            if ticket.first is not None:
+                where, late = self._still_in_time(line, ticket, where, now)
+                if late:
+                    continue
             line.pass_by(ticket, now)
             self._calls(line, ticket, where, now)
 

@@ -74,6 +74,8 @@ class ModelSpec:
     """What a US dollar is worth to the policy; None for the policy's own idea of it."""
     slo_ttft_ms: float | None = None
     """When the first token is due."""
+    refuse_late: bool = False
+    """Whether a request that would miss that everywhere is refused at once; under the policy `slo`, with admission."""
     admission: AdmissionSettings = DEFAULT_ADMISSION
     hedging: HedgingSettings | None = None
     """None where nothing is hedged."""
@@ -180,6 +182,7 @@ def build_route(
         tokens=old.tokens if old is not None else TokenEstimate(),
         line=_line(model, old),
         overflows=terms is not None and terms.slo_ttft_ms is not None,
+        refuse_late_ms=_refuse_late_ms(model, terms),
         prefixes=prefixes,
         news=table.news,
         samples=table.samples,
@@ -194,6 +197,14 @@ def build_route(
         notes=prefixes is not None or bool(loads),
         filters=_takes(model),
     )
+
+
+def _refuse_late_ms(model: ModelSpec, terms: Terms | None) -> float:
+    if not model.refuse_late:
+        return 0.0
+    if terms is None or terms.slo_ttft_ms is None or not model.admission.enabled:
+        raise ValueError(f"model {model.name!r}: only policy slo, with an objective and admission, refuses the late")
+    return terms.slo_ttft_ms
 
 
 def _takes(model: ModelSpec) -> tuple[Filter, ...]:

@@ -91,6 +91,8 @@ class ModelRoute:
     """Of requests that find every endpoint full."""
     overflows: bool = False
     """Whether a tier that would be late is passed over for the next."""
+    refuse_late_ms: float = 0.0
+    """The objective, where a request that would miss it everywhere is refused at once; 0: nothing is refused for it."""
     prefixes: PrefixIndex | None = None
     """Where the policy notes who was sent which prompt; None where it does not want to know."""
     news: PrefixNews | None = None

@@ -39,7 +39,8 @@ def _worker(worker: Told) -> str:
     of = f"arm {worker['arm']}, " if worker.get("arm") else ""
     lines = [f"{of}policy {worker['policy']}; a request of {size}:"]
     where = f"{worker['engine']}/{worker['replica']}" if worker.get("replica") else "nowhere"
-    lines.append(f"  would go to {where}: {worker['reason']}")
+    would = "be refused" if worker.get("refused") else f"go to {where}"
+    lines.append(f"  would {would}: {worker['reason']}")
     if worker.get("queued_requests"):
         lines.append(f"  {worker['queued_requests']} requests of {worker['queued_tokens']} tokens wait in the gateway")
     candidates: Sequence[Told] = worker.get("candidates", ())

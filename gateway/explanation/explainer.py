@@ -93,6 +93,7 @@ class Explainer:
             replica=told.chosen.replica if told.chosen is not None else "",
             reason=told.reason,
             waits=told.waits,
+            refused=told.refused,
             queued_requests=route.line.waiting,
             queued_tokens=route.line.waiting_tokens,
             candidates=[weighed(one) for one in told.candidates],

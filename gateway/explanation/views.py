@@ -89,6 +89,8 @@ class Explained(msgspec.Struct, tag="routing_explained", omit_defaults=True, fro
     reason: str = ""
     waits: bool = False
     """Whether it would wait in the gateway."""
+    refused: bool = False
+    """Whether it would be refused at once, since its first token would come later than the model's objective."""
     queued_requests: int = 0
     queued_tokens: int = 0
     candidates: list[Weighed] = []

@@ -103,6 +103,7 @@ def model_spec(
         retry,
         ms_per_usd=model.policy.ms_per_usd,
         slo_ttft_ms=model.slo.ttft_ms,
+        refuse_late=model.slo.refuse_late,
         admission=AdmissionSettings(
             queue_tokens=model.admission.queue_tokens // workers,
             tenant_ratio=model.admission.tenant_ratio,

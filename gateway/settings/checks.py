@@ -171,6 +171,7 @@ def _models(tree: dict[str, Any], report: Report) -> None:
     for name, model in _mapping(tree, "models").items():
         if isinstance(model, dict):
             _policy(("models", name), model, report)
+            _refusing(("models", name), model, report)
             _weighed(("models", name), model, report)
             _recording(("models", name, "records"), model, tree, report)
             check_wildcard(name, model, engines, report)
@@ -199,6 +200,19 @@ def _policy(path: Path, model: dict[str, Any], report: Report) -> None:
     wants = isinstance(policy, dict) and policy.get("name") == "slo"
     if wants and (slo is None or (isinstance(slo, dict) and slo.get("ttft_ms") is None)):
         report((*path, "policy", "name"), "needs to know when the first token is due", "add slo: {ttft_ms: 500}")
+
+
+def _refusing(path: Path, model: dict[str, Any], report: Report) -> None:
+    """What refusing the late rests on: a cost that counts lateness, and somebody who asks before a request goes."""
+    if _mapping(model, "slo").get("refuse_late") is not True:
+        return
+    at: Path = (*path, "slo", "refuse_late")
+    name = _mapping(model, "policy").get("name")
+    if name != "slo":
+        under = f"the policy {name}" if isinstance(name, str) else "the usual policy"
+        report(at, f"means nothing to {under}, which knows no objective", "choose policy: {name: slo}, or leave it out")
+    if _mapping(model, "admission").get("enabled") is False:
+        report(at, "needs admission, which refuses for it", "leave out admission.enabled, or this")
 
 
 def _weighed(path: Path, model: dict[str, Any], report: Report) -> None:

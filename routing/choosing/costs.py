@@ -33,8 +33,9 @@ from typing import Final
 from xxhash import xxh3_64_intdigest
 
 from routing.choosing.opinion import Cost, Opinion
+from routing.choosing.overflow import Overflow
 from routing.choosing.ring import HashRing
-from routing.choosing.terms import LATENESS, RECOVERED, RECOVERY, Terms, shares_of_load, usd_of
+from routing.choosing.terms import LATENESS, Terms, shares_of_load, usd_of
 from routing.choosing.usable import draw, home_on, ring_of, usable
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -78,7 +79,7 @@ class LeastCost:
         "_ms_per_usd",
         "_next_s",
         "_others_per_token",
-        "_overflows_until_s",
+        "_overflow",
         "_per_token",
         "_places",
         "_pool",
@@ -107,8 +108,7 @@ class LeastCost:
         zoned = any(endpoint.away_ms for endpoint in pool)
         self._further = self._mixed or zoned or terms.ms_per_usd > 0.0 or terms.slo_ttft_ms is not None
         """Whether any of the rarer terms counts (`_further_ms`)."""
-        self._overflows_until_s = float("-inf")
-        """While it does, requests go to the next pool sooner (`late`)."""
+        self._overflow = None if terms.slo_ttft_ms is None else Overflow(terms.slo_ttft_ms)
         self._index: PrefixIndex | None = table.prefixes if terms.caches else None
         self._by_slot: dict[int, list[int]] = {}
         self._slots = 0
@@ -250,25 +250,17 @@ class LeastCost:
         return cost
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
-        """Whether its answer, the best of this pool, would miss the objective.
-
-        Where that is for want of engines, and not for the size of the prompt, the pool overflows until it has recovered
-        (`RECOVERY`), and until then what is over `RECOVERED` of the objective is late. So neither a short prompt nor a
-        moment's luck ends it, and a prompt that is too long for any engine does not begin it.
-        """
-        slo_ms = self._slo_ms
-        if slo_ms is None:
+        """Whether its answer, the best of this pool, would miss what is due (`routing.choosing.overflow`)."""
+        if self._overflow is None:
             return False
-        ttft_ms, due_ms = self.ttft_ms(endpoint, facts, now), self._due_ms(slo_ms, now)
-        if ttft_ms <= due_ms:
-            return False
-        state = endpoint.state
-        if ttft_ms - state.all_ahead_tokens(now) * state.prefill.ms_per_token <= due_ms:
-            self._overflows_until_s = now + RECOVERY * slo_ms * 1e-3
-        return True
+        queue_ms = endpoint.state.all_ahead_tokens(now) * endpoint.state.prefill.ms_per_token
+        return self._overflow.late(self.ttft_ms(endpoint, facts, now), queue_ms, now)
 
-    def _due_ms(self, slo_ms: float, now: float) -> float:
-        return slo_ms * RECOVERED if now < self._overflows_until_s else slo_ms
+    def overflows(self, now: float) -> bool:
+        return self._overflow is not None and now < self._overflow.until_s
+
+    def soonest(self, facts: RequestFacts, now: float, skip: Collection[Endpoint] = ()) -> Endpoint | None:
+        return min(usable(self._pool, now, skip), key=lambda one: self.ttft_ms(one, facts, now), default=None)
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         if now >= self._next_s and self._pool:
@@ -280,7 +272,7 @@ class LeastCost:
         if chosen is None:
             return Opinion(None, "of least cost", tuple(costs))
         ttft_ms = self.ttft_ms(chosen, facts, now)
-        late = self._slo_ms is not None and ttft_ms > self._due_ms(self._slo_ms, now)
+        late = self._overflow is not None and ttft_ms > self._overflow.due_ms(now)
         return Opinion(chosen, "of least cost", tuple(costs), ttft_ms, late)
 
     def _cost(self, at: int, facts: RequestFacts, cached: int, favour_ms: float, now: float) -> Cost:

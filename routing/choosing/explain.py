@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from routing.choosing.filters import passed_over
 from routing.choosing.opinion import Cost, Opinion
-from routing.choosing.policy import is_full, waited_for
+from routing.choosing.policy import in_time, is_full, waited_for
 from routing.choosing.usable import is_panic, last_resort
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -48,6 +48,8 @@ class Explanation:
     """One sentence."""
     waits: bool
     """Whether it would wait in the gateway, because every endpoint is full or others wait already."""
+    refused: bool = False
+    """Whether it would be refused at once: its first token would come later than the model's objective."""
 
 
 def explain(
@@ -84,6 +86,16 @@ def explain(
             break
     if chosen is None:
         reason = "nobody is available" if everyone else "no engine of the model has a replica"
+    late = False
+    if chosen is not None and not waits and not tried:
+        chosen, first = in_time(route, chosen, facts, now)
+        late = first is not None and first.over_s > 0.0
+        if first is not None and late:
+            comes_ms, due_ms = first.comes_s * 1e3, first.due_s * 1e3
+            off = f", give or take {first.margin_s * 1e3:.0f} ms" if first.margin_s else ""
+            reason = (
+                f"its first token would come in {comes_ms:.0f} ms at the soonest{off}, and is due in {due_ms:.0f} ms"
+            )
     if waits:
         reason = f"it waits in the gateway, behind {route.line.waiting}; then {reason}"
     costs: list[Cost | None] = []
@@ -102,7 +114,7 @@ def explain(
     ]
     if any(is_panic(pool) for pool in speakers.pools):
         reason += "; fewer than half of a tier are up, so what probes say is not believed there"
-    return Explanation(tuple(candidates), chosen, reason, waits)
+    return Explanation(tuple(candidates), chosen, reason, waits, late)
 
 
 def condition(state: ReplicaState, now: float) -> str:

@@ -48,6 +48,13 @@ class Picker(Protocol):
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         """When the first token of the one just picked should come; 0 where the policy does not predict it."""
 
+    def overflows(self, now: float) -> bool:
+        """Whether lately something was late for want of engines, and not for its size."""
+
+    def soonest(self, facts: RequestFacts, now: float, skip: Collection[Endpoint] = ()) -> Endpoint | None:
+        """Whose first token should come first, of those available and not in `skip`, whatever else it costs; None where
+        there is none, or the policy predicts it of nobody. Call `pick` first."""
+
     def home(self, facts: RequestFacts, now: float) -> Endpoint | None:
         """The home of the request's conversation, or of its prompt, as every gateway would say; None where the policy
         gives it none, or nobody chooses beside us."""
@@ -78,6 +85,12 @@ class WithoutForecast(Picker):
 
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         return 0.0
+
+    def overflows(self, now: float) -> bool:
+        return False
+
+    def soonest(self, facts: RequestFacts, now: float, skip: Collection[Endpoint] = ()) -> Endpoint | None:
+        return None
 
     def home(self, facts: RequestFacts, now: float) -> Endpoint | None:
         return None

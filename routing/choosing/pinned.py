@@ -27,6 +27,7 @@ def pinned(route: ModelRoute, endpoint: Endpoint, operation: str) -> ModelRoute:
         speakers={operation: tiers},
         line=Admission(_OPEN),
         overflows=False,
+        refuse_late_ms=0.0,
         held=None,
         notes=route.prefixes is not None,
         filters=(),

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
+from typing import Final
 
 from routing.choosing.filters import refused
 from routing.choosing.usable import last_resort
 from routing.facts import RequestFacts
 from routing.model import SESSION, Endpoint
 from routing.replicas.replica import ReplicaState
-from routing.route import ModelRoute
+from routing.route import ModelRoute, Tiers
 from routing.waiting.admission import IDLE_SHARE
+from routing.waiting.first_token import FirstToken
+
+MARGIN: Final = 1.0
+"""Standard deviations of what was foreseen of first tokens (`PrefillRate.off_ms`) that a request is to come before it
+is due, while others are late for want of engines. Then every queue is as long as the objective lets it be, so that
+without a margin whatever takes longer than foreseen (a prompt that is not in the cache any more, mostly) makes all
+behind it late (`penstock simulate-routing`)."""
+SPARE: Final = 0.5
+"""Of the time that is left: where another replica would answer within so much, or is idle, a request that would be late
+where it costs least goes there. To compute a prompt again that another one holds takes time from all, which is there
+only where queues are short: with all of the objective in place of half, a fifth more requests or so is refused at 120 %
+of saturation where prompts are shared."""
+MOST_MARGIN: Final = 0.5
+"""Of the objective: however little can be foreseen, engines are to have something to do."""
 
 
 def choose(
@@ -79,6 +94,64 @@ def choose_with_room(
         if holder is not None and holder in worth and holder.tier == endpoint.tier:
             return holder, True
     return endpoint, True
+
+
+def in_time(
+    route: ModelRoute, endpoint: Endpoint, facts: RequestFacts, now: float, room: bool = True, waited_s: float = 0.0
+) -> tuple[Endpoint, FirstToken | None]:
+    """Where a request of a model that refuses the late should go, and what is foreseen of its first token there.
+
+    That is `endpoint`, which was chosen for it at `now`, `room` saying whether it is not full; or, where it would be
+    late there after `waited_s` in line, whoever is soonest of all tiers, if that one has time to spare (`SPARE`). None
+    where nothing is refused for being late: work of negative priority, replicas of which nothing has been learned, and
+    a prompt that is too long for the objective on any engine, unless those within it are late for want of engines too:
+    then it may go to an idle one.
+    """
+    if route.refuse_late_ms <= 0.0 or facts.priority < 0:
+        return endpoint, None
+    speakers = route.asked(facts.operation)
+    first = _first_token(speakers, endpoint, facts, route.refuse_late_ms, waited_s, now)
+    if first is not None and room and first.over_s > 0.0:
+        sooner = _soonest(route, speakers, facts, now)
+        if sooner is not None and sooner is not endpoint:
+            other = _first_token(speakers, sooner, facts, route.refuse_late_ms, waited_s, now)
+            if other is None or other.comes_s <= max(SPARE * other.due_s, other.alone_s):
+                endpoint, first = sooner, other
+    if first is None or first.alone_s * 1e3 <= route.refuse_late_ms:
+        return endpoint, first
+    return endpoint, first if any([one.overflows(now) for one in speakers.pickers]) else None  # noqa: C419 - compiled, it is faster
+
+
+def _first_token(
+    speakers: Tiers, endpoint: Endpoint, facts: RequestFacts, slo_ms: float, waited_s: float, now: float
+) -> FirstToken | None:
+    """None where nothing has been learned of the replica."""
+    prefill, picker = endpoint.state.prefill, speakers.pickers[endpoint.tier]
+    if not prefill.learned:
+        return None
+    comes_ms = picker.ttft_ms(endpoint, facts, now)
+    own_ms = facts.uncached_tokens(endpoint.state.slot) * prefill.ms_per_token
+    one_ms = own_ms / max(1, len(speakers.pools[endpoint.tier]))
+    margin_ms = min(MARGIN * prefill.off_ms, MOST_MARGIN * slo_ms) if picker.overflows(now) else 0.0
+    alone_ms = prefill.base_ms + own_ms
+    due_s = slo_ms * 1e-3 - waited_s
+    return FirstToken(due_s, comes_ms * 1e-3, alone_ms * 1e-3, one_ms * 1e-3, margin_ms * 1e-3)
+
+
+def _soonest(route: ModelRoute, speakers: Tiers, facts: RequestFacts, now: float) -> Endpoint | None:
+    """Whose first token should come first, of those that may be asked and are not full."""
+    skip = {one for pool in speakers.pools for one in pool if is_full(one, facts, route, now)}
+    if route.filters:
+        skip.update(refused(route, speakers, facts, now))
+    best: Endpoint | None = None
+    least_ms = 0.0
+    for picker in speakers.pickers:
+        one = picker.soonest(facts, now, skip)
+        if one is not None:
+            ttft_ms = picker.ttft_ms(one, facts, now)
+            if best is None or ttft_ms < least_ms:
+                best, least_ms = one, ttft_ms
+    return best
 
 
 def waited_for(full: Collection[Endpoint], facts: RequestFacts, route: ModelRoute, now: float) -> set[Endpoint]:

@@ -11,11 +11,6 @@ from routing.model import Endpoint
 from routing.replicas.replica import ReplicaState
 
 LATENESS: Final = 10.0
-RECOVERED: Final = 0.7
-"""Of the objective: what is due while a pool overflows. So its engines stay busy, and their queues become shorter."""
-RECOVERY: Final = 4.0
-"""Times the objective: a pool overflows until for so long nothing was late that would not have been on idle engines. As
-long as there is too much to do, something is, sooner than that."""
 LEAST_SHARE: Final = 0.3
 """Of the time that a prefill takes from others, on a replica where nobody goes yet: a burst of one prompt that nobody
 holds follows the first of it, as none of the others would be sooner anywhere else."""

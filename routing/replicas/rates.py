@@ -78,9 +78,18 @@ class PrefillRate:
         spread = self._xx - self._x * self._x / self._weight
         if spread <= 0.0:
             return math.inf
+        return _ALIKE * self._left() / (self._weight * spread)
+
+    @property
+    def off_ms(self) -> float:
+        """By how much first tokens came sooner or later than the line says, as a standard deviation."""
+        return math.sqrt(self._left() / self._weight)
+
+    def _left(self) -> float:
+        """The sum of squares that the line leaves, as it is least."""
         slope = self.ms_per_token
         left = self._yy - self._y * self._y / self._weight - slope * (self._xy - self._x * self._y / self._weight)
-        return _ALIKE * max(0.0, left) / (self._weight * spread)
+        return max(0.0, left)
 
     def fade(self) -> None:
         """Let the line weigh as little as the one that is assumed of a replica that nobody has asked yet."""

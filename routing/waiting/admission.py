@@ -2,7 +2,8 @@
 
     offer ──room, and nobody waits──> ADMITTED
       ├─ no room ─────> a Ticket: `next` gives it back when it is its turn, `withdraw` when its client has left
-      └─ no use ──────> a Refusal: the queue is full, or it could not be answered in time
+      └─ no use ──────> a Refusal: the queue is full, or it could not be answered in time, by its client's deadline or
+                        by the model's objective
 
 The line is ordered by priority, and among equals so that tenants are served alike (`routing.waiting.turns`). It is
 bounded in tokens, and so is what one tenant may hold of it. An empty line costs one comparison.
@@ -20,6 +21,7 @@ from enum import Enum
 from typing import Final
 
 from routing.facts import RequestFacts
+from routing.waiting.first_token import FirstToken
 from routing.waiting.holding import Holding
 from routing.waiting.returns import LEAST_RETRY_S, Returns
 from routing.waiting.turns import Ticket, Turns
@@ -57,6 +59,7 @@ class Reason(Enum):
     QUEUE_FULL = "queue_full"
     TENANT_QUEUE_FULL = "tenant_queue_full"
     TOO_LATE = "too_late"
+    MISSES_OBJECTIVE = "misses_objective"
     WAITED_TOO_LONG = "waited_too_long"
     NEVER_STARTED = "never_started"
     STARTS_TOO_LATE = "starts_too_late"
@@ -109,13 +112,24 @@ class Admission:
         return self._returns.tokens_per_s > 0.0
 
     def offer(
-        self, facts: RequestFacts, owner: object, now: float, room: bool, takes_s: float = 0.0, in_flight: int = 0
+        self,
+        facts: RequestFacts,
+        owner: object,
+        now: float,
+        room: bool,
+        takes_s: float = 0.0,
+        in_flight: int = 0,
+        first: FirstToken | None = None,
     ) -> Ticket | Refusal | None:
         """Whether it may go: None (`ADMITTED`), or it waits with the ticket, or is refused.
 
-        `room`: some endpoint that it may go to is not known to be full. `takes_s`: how long it will take once it goes,
-        as far as anybody knows. `in_flight`: how many requests of the model run; 0 where it is not known.
+        `room`: some endpoint that it may go to is not known to be full, and nobody goes before it. `takes_s`: how long
+        it will take once it goes, as far as anybody knows. `in_flight`: how many requests of the model run; 0 where it
+        is not known. `first`: when its first token is due, where it is refused if that cannot be met; None where it is
+        not, or nobody can tell.
         """
+        if room and first is not None and first.over_s > 0.0:
+            return self._misses(facts, first, first.over_s, now)
         if not self.waiting and room:
             if facts.deadline_s is not None and now + takes_s > facts.deadline_s:
                 return Refusal(Reason.TOO_LATE, LEAST_RETRY_S)
@@ -130,12 +144,21 @@ class Admission:
             running = in_flight * tokens / takes_s if takes_s > 0.0 else 0.0
             return Refusal(Reason.TENANT_QUEUE_FULL, self._again_s(facts, self._ahead(facts, held), now, running))
         deadline_s = now + settings.max_wait_s
-        if facts.deadline_s is not None:
+        wait_s = 0.0
+        if facts.deadline_s is not None or (first is not None and not room):
             wait_s = self._wait_s(facts, now, takes_s, in_flight)
+        if facts.deadline_s is not None:
             if now + (wait_s + takes_s) * FORESIGHT > facts.deadline_s:
                 return Refusal(Reason.TOO_LATE, max(LEAST_RETRY_S, wait_s))
             deadline_s = min(deadline_s, facts.deadline_s - takes_s)
         ticket = Ticket(facts, owner, now, deadline_s, takes_s)
+        if first is not None:
+            over_s = (wait_s + first.alone_s) * FORESIGHT - first.latest_s
+            if not room and wait_s > 0.0 and over_s > 0.0:
+                return self._misses(facts, first, over_s, now)
+            starts_by_s = now + first.latest_s - first.alone_s
+            if starts_by_s < deadline_s:
+                ticket.deadline_s, ticket.first = starts_by_s, first
         self._enter(ticket, now)
         return ticket
 
@@ -176,6 +199,10 @@ class Admission:
         """The one whose turn is next, still in the line."""
         return self._turns.first()
 
+    def passes(self, facts: RequestFacts) -> bool:
+        """Whether whoever waits is of lower priority, so that it would go before all of them."""
+        return not any([band >= facts.priority for band in self._bands])  # noqa: C419 - compiled, it is faster
+
     def near(self, most: int) -> list[Ticket]:
         """So many of those whose turn is next, still in the line, in order."""
         return self._turns.near(most)
@@ -206,7 +233,16 @@ class Admission:
         if ticket.held:
             return Refusal(Reason.NEVER_STARTED, max(LEAST_RETRY_S, starts_in_s))
         facts = ticket.facts
+        if ticket.first is not None:
+            return Refusal(Reason.MISSES_OBJECTIVE, self._again_s(facts, self._ahead(facts, ticket.tokens), now))
         return Refusal(Reason.WAITED_TOO_LONG, self._again_s(facts, self._ahead(facts, ticket.tokens), now))
+
+    def _misses(self, facts: RequestFacts, first: FirstToken, over_s: float, now: float) -> Refusal:
+        """It would be so late: it may come again once that much has been worked off, and for those of its tenant that
+        were told so before it."""
+        most_s, sharers = self.settings.max_wait_s, max(1, len(self._held))
+        again_s = self._returns.after_s(facts.tenant, over_s, first.one_s * sharers, most_s, now)
+        return Refusal(Reason.MISSES_OBJECTIVE, again_s)
 
     def _enter(self, ticket: Ticket, now: float) -> None:
         if not self.waiting:

@@ -67,6 +67,11 @@ class Returns:
         its tenant that were told so before it, one after the other. `sharers` tenants share what goes."""
         wait_s = self.wait_s(ahead, tokens, now, running_per_s)
         one_s = self.wait_s(float(tokens * max(1, sharers)), tokens, now, running_per_s)
+        return self.after_s(tenant, wait_s, one_s, most_s, now)
+
+    def after_s(self, tenant: str, wait_s: float, one_s: float, most_s: float, now: float) -> float:
+        """In how many seconds one should come again for whom there is room in `wait_s`, and for another one in `one_s`
+        more: then, and after those of its tenant that were told so before it."""
         told_s = max(wait_s, self._due_s.get(tenant, now) - now + one_s)
         told_s = min(max(MOST_RETRY_S, most_s), max(LEAST_RETRY_S, told_s))
         if len(self._due_s) >= _TOLD_KEPT and tenant not in self._due_s:

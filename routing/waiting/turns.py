@@ -19,6 +19,7 @@ from routing.facts import RequestFacts
 
 if TYPE_CHECKING:
     from routing.waiting.admission import Admission
+    from routing.waiting.first_token import FirstToken
 
 SAVED_UP_TOKENS: Final = 65_536
 """Of its share a tenant may have left unused and take at once: some fifty requests. Who asks for less than its share
@@ -37,6 +38,7 @@ class Ticket:
         "comments",
         "deadline_s",
         "facts",
+        "first",
         "held",
         "line",
         "order",
@@ -61,6 +63,8 @@ class Ticket:
         self.tenant = facts.tenant
         self.tokens = facts.prompt_tokens + facts.output_tokens
         self.waits = True
+        self.first: FirstToken | None = None
+        """When its first token is due, where `deadline_s` is for that."""
         self.held = False
         """Whether it waits for the first replica to come, and not for room."""
         self.line: Admission | None = None

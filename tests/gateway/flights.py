@@ -285,6 +285,8 @@ class Ledger:
         self.accounting = Accounting(metrics, [self], lambda _: "2026-05-04T03:02:01.500Z")
         self.settled: list[Flight] = []
         self.retries: list[str] = []
+        self.sheds: list[str] = []
+        """Why requests were refused."""
         self.fallbacks: list[tuple[str, str]] = []
         self.hedges: list[str] = []
         """What became of each, and why others were withheld."""
@@ -314,6 +316,7 @@ class Ledger:
         self.accounting.unserved(assignment, record_id)
 
     def shed(self, model: str, reason: str) -> None:
+        self.sheds.append(reason)
         self.accounting.shed(model, reason)
 
     def retried(self, engine: str, outcome: Any) -> None:
@@ -379,9 +382,11 @@ class Bench:
         holding: Holding | None = None,
         wakes: Wakes | None = None,
         filters: tuple[Filter, ...] = (),
+        policy: str = "round_robin",
+        refuse_late_ms: float | None = None,
     ) -> None:
         """`content_bytes`: of prompts and of answers that many are kept; or, by the chance `samples`, half of the
-        answers are heard."""
+        answers are heard. `refuse_late_ms`: the objective, if what would be late is refused, by the policy `slo`."""
         self.clock = clock
         self.loop = FakeLoop(clock)
         self.table = ReplicaTable(breaker)
@@ -396,8 +401,10 @@ class Bench:
         self.spec = spec = ModelSpec(
             "m",
             targets,
-            "round_robin",
+            policy,
             retry,
+            slo_ttft_ms=refuse_late_ms,
+            refuse_late=refuse_late_ms is not None,
             admission=admission,
             hedging=hedging,
             continuations=continuations,

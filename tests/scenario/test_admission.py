@@ -80,6 +80,35 @@ async def test_when_nobody_may_wait_the_answer_is_a_503_that_says_when() -> None
     assert metrics.value("penstock_shed_total", model="chat", reason="queue_full") == 1
 
 
+async def test_what_would_miss_the_objective_is_a_503_that_says_when_until_it_would_not() -> None:
+    gate = asyncio.Event()
+    tree = served_by("http://127.0.0.1:9")
+    tree["models"]["chat"] |= {"policy": {"name": "slo"}, "slo": {"ttft_ms": 500, "refuse_late": True}}
+    async with running_upstream() as up:
+        tree["engines"]["e"]["replicas"][0]["url"] = up.url
+        tree["models"]["chat"]["admission"] = {"in_flight": 0}
+        async with running_gateway(tree) as gateway:
+            route = gateway.worker.dispatcher.snapshot.fleet.models["chat"]
+            prefill = next(route.endpoints()).state.prefill
+            prefill.learn(1000.0, 120.0, 0.0)
+            prefill.ms_per_token = 3.0
+            up.then(stream(gate, *WHOLE_STREAM))
+            long = [{"role": "user", "content": "x" * 8000}]  # some 2,000 tokens, 6 s by what was learned
+            first = asyncio.ensure_future(gateway.chat(stream=True, messages=long))
+            await up.request(0)
+            refused = await gateway.chat()
+            batch = asyncio.ensure_future(gateway.chat(headers={"x-penstock-priority": "-1"}))
+            await up.request(1)
+            gate.set()
+            answers = [await first, await batch, await gateway.chat()]
+            metrics = await gateway.metrics()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert 3 <= int(refused.headers["retry-after"]) <= 8
+    assert "within the objective of the model" in refused.json()["error"]["message"]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert metrics.value("penstock_shed_total", model="chat", reason="misses_objective") == 1
+
+
 @pytest.mark.parametrize("priority", ["high", "", "1e3", "99999", "-"])
 async def test_a_priority_that_is_none_is_told(priority: str) -> None:
     async with running_upstream() as up:

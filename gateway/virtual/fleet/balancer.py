@@ -48,6 +48,12 @@ class Rule(Protocol):
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         return 0.0
 
+    def overflows(self, now: float) -> bool:
+        return False
+
+    def soonest(self, facts: RequestFacts, now: float, skip: Collection[Endpoint] = ()) -> Endpoint | None:
+        return None
+
     def home(self, facts: RequestFacts, now: float) -> Endpoint | None:
         return None
 
@@ -108,3 +114,7 @@ class Policy:
     """Whether it knows what the caches will hold; a policy of routing is told so in place of what it remembers."""
     spares: bool = False
     """Whether a policy of routing is asked as the served gateway asks it, by `choose_with_room`; a baseline is not."""
+    slo_ttft_ms: float | None = None
+    """The objective, for a policy that keeps one."""
+    refuse_late: bool = False
+    """Whether it refuses at once what would miss that wherever it went."""

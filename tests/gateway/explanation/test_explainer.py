@@ -6,8 +6,10 @@ import itertools
 import json
 import random
 
+import msgspec
 import pytest
 
+from gateway.cli.routing_table import table
 from gateway.explanation.explainer import MOST_DECISIONS, WATCHED_S, Explainer
 from gateway.explanation.flight import MOST_IN_A_HEADER, header
 from gateway.explanation.views import AskRouting, Explained
@@ -15,6 +17,7 @@ from gateway.identity import ANONYMOUS, Principal
 from routing.replicas.rates import SEED_MS_PER_TOKEN
 from routing.route import ModelRoute
 from tests.routing.choosing.test_costs import text
+from tests.routing.choosing.test_in_time import refusing
 from tests.routing.fleets import FACTS, OPERATION, endpoints, route_of
 
 
@@ -42,6 +45,18 @@ def test_each_replica_is_told_with_its_terms_and_its_rates() -> None:
     assert "queue" not in first.terms_ms
     assert [(one.requests, one.rates_learned) for one in told.loads] == [(0, False), (1, True)]
     assert idle.state.in_flight_requests == 0
+
+
+def test_what_would_be_refused_is_told_so_and_printed_so() -> None:
+    route = refusing()
+    for endpoint in endpoints(route):
+        endpoint.state.prefill_tokens = 9000
+    told = ask(route, AskRouting("m", prompt_tokens=100))
+    assert (told.refused, told.waits, told.engine) == (True, False, "own")
+    worker = {"worker": "0", **json.loads(msgspec.json.encode(told))}
+    lines = table({"model": "m", "workers": [worker]}).splitlines()
+    why = "its first token would come in 930 ms at the soonest, and is due in 500 ms"
+    assert lines[2] == f"  would be refused: {why}"
 
 
 def test_of_a_body_it_says_what_caches_hold() -> None:

@@ -552,6 +552,39 @@ def test_a_part_of_a_cost_needs_a_policy_that_adds_one_up(model: dict[str, Any],
         load(tree)
 
 
+REFUSE = {"ttft_ms": 500, "refuse_late": True}
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        ({"policy": {"name": "slo"}, "slo": REFUSE}, {}),
+        ({"policy": {"name": "prefix"}, "slo": {**REFUSE, "refuse_late": False}}, {}),
+        (
+            {"policy": {"name": "prefix"}, "slo": REFUSE},
+            {"slo.refuse_late": "means nothing to the policy prefix, which knows no objective"},
+        ),
+        ({"slo": REFUSE}, {"slo.refuse_late": "means nothing to the usual policy, which knows no objective"}),
+        (
+            {"policy": {"name": "slo"}, "slo": {"refuse_late": True}},
+            {"policy.name": "needs to know when the first token is due"},
+        ),
+        (
+            {"policy": {"name": "slo"}, "slo": REFUSE, "admission": {"enabled": False}},
+            {"slo.refuse_late": "needs admission, which refuses for it"},
+        ),
+    ],
+)
+def test_to_refuse_the_late_needs_an_objective_who_keeps_it_and_admission(
+    model: dict[str, Any], found: dict[str, str]
+) -> None:
+    tree = config(models={"chat": {**CHAT, **model}})
+    if found:
+        assert problems(tree) == {f"models.chat.{path}": message for path, message in found.items()}
+    else:
+        assert load(tree).models["chat"].slo.refuse_late is model["slo"]["refuse_late"]
+
+
 class TestAuth:
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.255", "localhost", "::1"])
     def test_a_gateway_without_keys_is_fine_on_loopback(self, host: str) -> None:

@@ -430,7 +430,7 @@ def test_overflow_begins_once_and_ends_once_whatever_the_sizes_of_prompts_betwee
             latest_ms = max(latest_ms, sum(left for _, left in queues[chosen]) / 10.0 + tokens / 10.0)
             chosen.state.charge(tokens, 0)
             queues[chosen].append([tokens, float(tokens)])
-        if (now < picker._overflows_until_s) != overflowing_now:
+        if picker.overflows(now) != overflowing_now:
             overflowing_now = not overflowing_now
             changes.append(now)
     begins_s, ends_s = changes

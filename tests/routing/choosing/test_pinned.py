@@ -8,7 +8,7 @@ import pytest
 
 from routing.choosing.pickers import POLICIES
 from routing.choosing.pinned import pinned
-from routing.choosing.policy import choose, is_full
+from routing.choosing.policy import choose, in_time, is_full
 from routing.failing.outcome import Outcome
 from routing.failing.retry import FailedAttempt, GiveUp, RetryState, next
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
@@ -54,3 +54,13 @@ def test_it_stands_in_no_line_and_shares_the_budget() -> None:
     assert narrow.budget is route.budget
     assert narrow.tokens is route.tokens
     assert set(narrow.speakers) == {OPERATION}
+
+
+def test_it_is_sent_there_though_others_would_be_refused_for_being_late() -> None:
+    target = TargetSpec("e", "up", ("0", "1"), SPOKEN)
+    spec = ModelSpec("m", (target,), "slo", slo_ttft_ms=500.0, refuse_late=True)
+    route = build_fleet([spec], ReplicaTable()).models["m"]
+    held = endpoints(route)[0]
+    held.state.prefill.learn(1000.0, 120.0, 0.0)
+    held.state.prefill_tokens = 100_000
+    assert in_time(pinned(route, held, OPERATION), held, FACTS, 0.0) == (held, None)
