@@ -55,7 +55,7 @@ def simulate_routing(
     from gateway.virtual.fleet.modelled import Crew
     from gateway.virtual.policies.bars import bars
     from gateway.virtual.policies.compare import Plan, compare
-    from gateway.virtual.policies.named import OURS, TWINS, USUAL
+    from gateway.virtual.policies.named import OURS, REFUSING, TWINS, USUAL
     from gateway.virtual.policies.scenarios import DEFAULT
     from gateway.virtual.policies.table import bars_table, table
     from routing.model import LEAST_LOAD
@@ -69,7 +69,7 @@ def simulate_routing(
             seeds=seeds,
             duration_s=duration,
             crews=tuple(Crew(int(one), tell_ms / 1000, share_ms / 1000) for one in _listed(gateways)),
-            split=(OURS,) if OURS in (_listed(policies) or USUAL) else (),
+            split=tuple(one for one in (OURS, REFUSING) if one in (_listed(policies) or USUAL)),
         )
         if against and against not in plan.policies:
             raise ValueError(f"{against} is not among the policies that are compared")
@@ -79,7 +79,7 @@ def simulate_routing(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     print(table(plan, results, against or OURS, TWINS), end="")
-    judged = bars(results, OURS, TWINS, LEAST_LOAD)
+    judged = bars(results, OURS, TWINS, LEAST_LOAD, REFUSING)
     if judged:
         print(bars_table(judged), end="")
     if not all(one.met for one in judged):

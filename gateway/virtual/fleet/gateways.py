@@ -11,7 +11,7 @@ from gateway.virtual.fleet.balancer import Balancer, Policy, Surroundings
 from gateway.virtual.fleet.foresight import Foresight
 from gateway.virtual.fleet.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import BLOCK_TOKENS, BYTES_PER_TOKEN, Call
-from routing.choosing.policy import choose, choose_with_room
+from routing.choosing.policy import choose, choose_with_room, in_time
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.lease import Lease, LeaseSeries
@@ -61,6 +61,8 @@ class ModelledGateway:
             MODEL,
             (TargetSpec(ENGINE, MODEL, names, frozenset({OPERATION})),),
             policy.routing,
+            slo_ttft_ms=policy.slo_ttft_ms,
+            refuse_late=policy.refuse_late,
         )
         route = build_route(spec, self.table)
         self.pool: tuple[Endpoint, ...] = route.whole.pools[0]
@@ -86,8 +88,8 @@ class ModelledGateway:
         """What went where, by the place in the pool, since the others were told."""
         self.series = LeaseSeries()
 
-    def send(self, call: Call, now: float) -> Sent:
-        """Choose a replica for the call and take the lease."""
+    def send(self, call: Call, now: float) -> Sent | None:
+        """Choose a replica for the call and take the lease; None where it is refused, since it would be late."""
         arrival, estimate = call.arrival, self._route.tokens
         self._route.budget.deposit()
         prompt_tokens = estimate.prompt_tokens(arrival.input_tokens * BYTES_PER_TOKEN)
@@ -96,10 +98,13 @@ class ModelledGateway:
         if self._told_true:
             facts.match = self._true_match(call)
         if self.spares:
-            endpoint, _ = choose_with_room(self._route, facts, now, self._rng)
+            endpoint, room = choose_with_room(self._route, facts, now, self._rng)
         else:
-            endpoint = choose(self._route, facts, now, self._rng)
+            endpoint, room = choose(self._route, facts, now, self._rng), True
         assert endpoint is not None, "no replica of the model ever fails"
+        endpoint, first = in_time(self._route, endpoint, facts, now, room)
+        if first is not None and first.over_s > 0.0:
+            return None
         lease = Lease(endpoint.state, facts, now, None, self.series)
         replica = self._place[endpoint]
         if self._foresight is not None:

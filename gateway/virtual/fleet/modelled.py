@@ -18,6 +18,7 @@ from gateway.virtual.fleet.gateways import ModelledGateway, Sent, share, tell
 from gateway.virtual.fleet.replicas import Gpu, TrueCaches, cores_of, scrape
 from gateway.virtual.trace import Call, seeded
 
+REFUSED = -1
 FIT_S = 2.0
 """How often what is expected of caches is corrected: `health.load_interval_s`."""
 
@@ -30,11 +31,17 @@ class Outcome:
     def __init__(self, call: Call, replica: int, predicted_tokens: int = -1) -> None:
         self.call = call
         self.replica = replica
+        """Its place in the fleet; `REFUSED` of a call that went nowhere, and whose first token never came."""
         self.ttft_s = math.inf
         self.end_s = call.at_s
         self.cached_tokens = 0
         self.predicted_tokens = predicted_tokens
         """What the gateway believed to be cached; -1 where it does not ask."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether its gateway told it at once that it would be late."""
+        return self.replica == REFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,9 @@ class ModelledFleet:
             self._run_to(now)
             gateway = only or self.gateways[int(doors.random() * len(self.gateways))]
             sent = gateway.send(call, now)
+            if sent is None:
+                outcomes.append(Outcome(call, REFUSED))
+                continue
             outcome = Outcome(call, sent.replica, sent.lease.cached_tokens)
             outcomes.append(outcome)
             self._submit(call, sent, outcome, now)

@@ -139,7 +139,9 @@ def _one_seed(
     calls = calls_of(scenario.workload(seed, rate_per_s, duration_s))
     return {
         name: figures_of(
-            ModelledFleet(fleet, policy_named(name), seed, case.crew).play(calls), fleet, scenario.ttft_slo_s
+            ModelledFleet(fleet, policy_named(name, scenario.ttft_slo_s), seed, case.crew).play(calls),
+            fleet,
+            scenario.ttft_slo_s,
         )
         for name in policies
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -18,9 +19,10 @@ class Figures(msgspec.Struct, frozen=True):
 
     calls: int
     good_ratio: float
-    """Calls whose first token came within the SLO."""
+    """Of all calls, those whose first token came within the SLO: one that was refused is none of them."""
     goodput_per_s: float
     ttft_p50_s: float
+    """Of those that were answered, as all that follows; infinite where none was."""
     ttft_p99_s: float
     hit_ratio: float
     """Prompt tokens found in the cache of the replica that was chosen."""
@@ -28,6 +30,8 @@ class Figures(msgspec.Struct, frozen=True):
     """How far what was believed to be cached was from that, as a part of the prompts; None where nobody believes."""
     imbalance: float
     """The most prefill time spent by a replica, over the mean of all."""
+    refused_ratio: float = 0.0
+    """Of all calls, those that were told at once that they would be late."""
 
 
 def figures_of(outcomes: Sequence[Outcome], fleet: Sequence[Gpu], ttft_slo_s: float) -> Figures:
@@ -37,11 +41,12 @@ def figures_of(outcomes: Sequence[Outcome], fleet: Sequence[Gpu], ttft_slo_s: fl
     begin_s, end_s = outcomes[0].call.at_s, outcomes[-1].call.at_s
     from_s = begin_s + WARM_UP_SHARE * (end_s - begin_s)
     measured = [one for one in outcomes if one.call.at_s >= from_s]
-    ttfts = sorted([one.ttft_s for one in measured])
+    answered = [one for one in measured if not one.refused]
+    ttfts = sorted([one.ttft_s for one in answered])
     good = sum([ttft <= ttft_slo_s for ttft in ttfts])
     prompt_tokens = cached_tokens = off_tokens = 0
     busy_s = [0.0] * len(fleet)
-    for one in measured:
+    for one in answered:
         tokens = one.call.arrival.input_tokens
         prompt_tokens += tokens
         cached_tokens += one.cached_tokens
@@ -54,11 +59,14 @@ def figures_of(outcomes: Sequence[Outcome], fleet: Sequence[Gpu], ttft_slo_s: fl
         goodput_per_s=good / span_s if span_s > 0 else 0.0,
         ttft_p50_s=_nearest_rank(ttfts, 0.5),
         ttft_p99_s=_nearest_rank(ttfts, 0.99),
-        hit_ratio=cached_tokens / prompt_tokens,
-        off_ratio=None if measured[0].predicted_tokens < 0 else off_tokens / prompt_tokens,
+        hit_ratio=cached_tokens / prompt_tokens if answered else 0.0,
+        off_ratio=None if not answered or answered[0].predicted_tokens < 0 else off_tokens / prompt_tokens,
         imbalance=max(busy_s) * len(busy_s) / sum(busy_s) if sum(busy_s) else 1.0,
+        refused_ratio=(len(measured) - len(answered)) / len(measured),
     )
 
 
 def _nearest_rank(ordered: Sequence[float], q: float) -> float:
+    if not ordered:
+        return math.inf
     return ordered[max(0, -(-int(q * 1000) * len(ordered) // 1000) - 1)]

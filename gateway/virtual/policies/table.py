@@ -13,7 +13,7 @@ from gateway.virtual.policies.figures import Figures
 from gateway.virtual.policies.saturation import WANTED_GOOD_RATIO
 from gateway.virtual.policies.scenarios import scenario_named
 
-HEADS = ("policy", "good", "good/s", "TTFT p50", "TTFT p99", "hits", "off", "imbalance")
+HEADS = ("policy", "good", "refused", "good/s", "TTFT p50", "TTFT p99", "hits", "off", "imbalance")
 
 
 def table(plan: Plan, results: Sequence[Result], reference: str, twins: dict[str, str]) -> str:
@@ -66,6 +66,7 @@ def _preamble(plan: Plan) -> list[str]:
         f"Virtual time; means of {plan.seeds} seeds of {plan.duration_s:g} s, a quarter of it warm-up.",
         f"Saturation is the highest rate at which an oracle (true caches, queues and rates) keeps"
         f" {WANTED_GOOD_RATIO:.0%} good.",
+        "TTFT, hits and imbalance are of what was answered; what was refused is not good.",
         "Every policy meets the same requests at the same times; brackets are 95 % intervals of paired comparisons.",
     ]
 
@@ -80,6 +81,7 @@ def _row(result: Result, policy: str, reference: str | None, twin: str | None) -
     row = [
         policy,
         f"{mean(lambda one: one.good_ratio):.1%}",
+        f"{mean(lambda one: one.refused_ratio):.1%}",
         f"{mean(lambda one: one.goodput_per_s):.1f}",
         f"{mean(lambda one: one.ttft_p50_s) * 1000:,.0f} ms",
         f"{mean(lambda one: one.ttft_p99_s) * 1000:,.0f} ms",

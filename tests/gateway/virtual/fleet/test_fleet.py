@@ -8,8 +8,8 @@ import pytest
 
 from gateway.virtual.fleet.modelled import ALONE, Crew, ModelledFleet, Outcome
 from gateway.virtual.fleet.replicas import Gpu
-from gateway.virtual.policies.figures import figures_of
-from gateway.virtual.policies.named import POLICIES, policy_named
+from gateway.virtual.policies.figures import Figures, figures_of
+from gateway.virtual.policies.named import POLICIES, REFUSING, policy_named
 from gateway.virtual.policies.scenarios import scenario_named
 from gateway.virtual.trace import Arrival, calls_of
 from tests.gateway.virtual.fleets import SMALL, evenly, fleet_of, shared_calls
@@ -28,7 +28,9 @@ def test_every_call_ends_once_and_nothing_stays_in_flight(policy: str, crew: Cre
     fleet = fleet_of(policy, crew=crew)
     outcomes = fleet.play(calls)
     assert [call.index for call in calls] == [one.call.index for one in outcomes]
-    assert all(0 < one.ttft_s < math.inf and one.call.at_s + one.ttft_s <= one.end_s for one in outcomes)
+    answered = [one for one in outcomes if not one.refused]
+    assert len(answered) == len(outcomes) or policy == REFUSING
+    assert all(0 < one.ttft_s < math.inf and one.call.at_s + one.ttft_s <= one.end_s for one in answered)
     for gateway in fleet.gateways:
         assert gateway.series.in_flight == 0
         for state in gateway.table:
@@ -151,6 +153,24 @@ def test_four_workers_that_tell_each_other_do_what_one_does() -> None:
         assert sum(good) / len(good) > 0.95
 
 
+def test_who_refuses_what_would_be_late_answers_what_it_can_in_time() -> None:
+    """At 120 % of saturation, where whoever answers everything answers it late; at 50 % nothing is refused."""
+    scenario = scenario_named("shared-prompts")
+    replicas, saturation_per_s = scenario.fleet(4), 152.0
+
+    def found(policy: str, load: float) -> Figures:
+        calls = calls_of(scenario.workload(1, load * saturation_per_s, 20.0))
+        fleet = ModelledFleet(replicas, policy_named(policy, scenario.ttft_slo_s), 1)
+        return figures_of(fleet.play(calls), replicas, scenario.ttft_slo_s)
+
+    refusing, serving = found(REFUSING, 1.2), found("prefix", 1.2)
+    assert refusing.good_ratio > 0.75
+    assert serving.good_ratio < 0.25
+    assert refusing.refused_ratio < 0.2
+    assert refusing.ttft_p99_s < 0.5 * serving.ttft_p99_s
+    assert found(REFUSING, 0.5).refused_ratio == 0.0
+
+
 def test_a_call_that_no_replica_can_hold_is_an_error() -> None:
     with pytest.raises(ValueError, match="the request needs 157 blocks and the cache has 125"):
         fleet_of("least_load").play(evenly(1, 0.0, 10_000))
@@ -160,7 +180,7 @@ def test_no_calls_no_outcomes() -> None:
     assert fleet_of("least_load").play([]) == []
 
 
-OURS = ("latency", "prefix", "session", "prefix_told")
+OURS = ("latency", "prefix", "session", "prefix_told", REFUSING)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

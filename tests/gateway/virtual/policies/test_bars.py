@@ -25,7 +25,7 @@ def runs(good: float, p99_s: float, hits: float = 0.8, spread: float = 0.1) -> d
 
 
 def judged(result: Result, *more: Result) -> dict[str, bool]:
-    found = bars([*more, result], "prefix", {"prefix": "prefix_told"}, "least_load")
+    found = bars([*more, result], "prefix", {"prefix": "prefix_told"}, "least_load", "slo_refusing")
     return {one.asked: one.met for one in found if one.case == result.case.title}
 
 
@@ -38,7 +38,7 @@ def shared(load: float, figures: dict[str, dict[int, Figures]], gateways: int = 
     [
         (0.9, 0.95, 0.4, (True, True)),
         (0.9, 0.90, 0.4, (False, True)),  # as many good are not more
-        (1.2, 0.95, 0.5, (True, False)),
+        (1.0, 0.95, 0.5, (True, False)),
         (0.5, 0.90, 0.5, (True, True)),  # below, as good is enough
         (0.5, 0.85, 0.6, (False, False)),
     ],
@@ -48,6 +48,28 @@ def test_ours_is_better_where_engines_are_busy_and_no_worse_where_they_are_not(
 ) -> None:
     found = judged(shared(load, {"prefix": runs(good, p99_s), "dynamo": runs(0.9, 0.5)}))
     assert tuple(found.values()) == met
+
+
+def test_over_saturation_the_goodput_of_who_refuses_the_late_is_asked_for() -> None:
+    def found(good: float, p99_s: float) -> dict[str, bool]:
+        figures = {"prefix": runs(0.0, 2.0), "slo_refusing": runs(good, p99_s), "dynamo": runs(0.1, 3.0)}
+        return judged(shared(1.2, figures))
+
+    own = "TTFT p99 < dynamo's"
+    good, tail = "slo_refusing: good > dynamo's", "slo_refusing: TTFT p99 < dynamo's"
+    assert found(0.8, 0.5) == {own: True, good: True, tail: True}
+    assert found(0.1, 3.0) == {own: True, good: False, tail: False}
+    assert judged(shared(1.2, {"prefix": runs(0.0, 3.0), "dynamo": runs(0.1, 2.0)})) == {own: False}
+
+
+@pytest.mark.parametrize("scenario", ["shared-prompts", "no-sharing"])
+def test_up_to_saturation_nothing_is_to_be_refused_needlessly(scenario: str) -> None:
+    def found(load: float, good: float) -> list[bool]:
+        figures = {"prefix": runs(0.95, 0.4), "slo_refusing": runs(good, 0.4)}
+        return list(judged(Result(Case(scenario, 4, load), 40.0, figures)).values())
+
+    assert (found(0.9, 0.95), found(0.9, 0.90), found(1.0, 0.90)) == ([True], [False], [False])
+    assert found(1.2, 0.90) == []
 
 
 def test_where_both_serve_nearly_all_in_time_chance_may_tell_them_apart() -> None:

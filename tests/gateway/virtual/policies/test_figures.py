@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gateway.virtual.fleet.modelled import Outcome
+from gateway.virtual.fleet.modelled import REFUSED, Outcome
 from gateway.virtual.fleet.replicas import Gpu
 from gateway.virtual.intervals import Interval, difference_interval, mean_interval, ratio_interval, t_975
 from gateway.virtual.policies.figures import Figures, figures_of
@@ -42,6 +42,21 @@ def test_the_figures_of_a_run() -> None:
     for one, predicted_tokens in zip(outcomes, (0, 500, 1000, 50, 900), strict=True):
         one.predicted_tokens = predicted_tokens
     assert (250 + 50 + 100) / 4000 == figures_of(outcomes, fleet, 0.5).off_ratio
+
+
+def test_what_is_refused_is_a_call_that_is_not_good_and_has_no_ttft() -> None:
+    fleet = (Gpu(prefill_tokens_per_s=1000),)
+    outcomes = [outcome(0.0, 9.0, 0, 0), outcome(1.0, 0.3, 0, 500), outcome(2.0, math.inf, REFUSED, 0)]
+    outcomes += [outcome(3.0, 0.6, 0, 500), outcome(4.0, math.inf, REFUSED, 0)]
+    found = figures_of(outcomes, fleet, 0.5)
+    assert (found.calls, found.good_ratio, found.refused_ratio, found.goodput_per_s) == (4, 0.25, 0.5, 1 / 3)
+    assert (found.ttft_p50_s, found.ttft_p99_s, found.hit_ratio, found.imbalance) == (0.3, 0.6, 0.5, 1.0)
+
+
+def test_where_all_is_refused_no_first_token_ever_comes() -> None:
+    outcomes = [outcome(at_s, math.inf, REFUSED, 0) for at_s in (0.0, 1.0, 2.0)]
+    found = figures_of(outcomes, (Gpu(),), 0.5)
+    assert (found.good_ratio, found.refused_ratio, found.ttft_p99_s, found.off_ratio) == (0.0, 1.0, math.inf, None)
 
 
 def test_nothing_that_arrived_has_no_figures() -> None:
