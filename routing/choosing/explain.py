@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from routing.choosing.filters import passed_over
 from routing.choosing.opinion import Cost, Opinion
-from routing.choosing.policy import in_time, is_full, waited_for
+from routing.choosing.policy import foresee, is_full, waited_for
 from routing.choosing.usable import is_panic, last_resort
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -88,7 +88,7 @@ def explain(
         reason = "nobody is available" if everyone else "no engine of the model has a replica"
     late = False
     if chosen is not None and not waits and not tried:
-        chosen, first = in_time(route, chosen, facts, now)
+        chosen, first = foresee(route, chosen, facts, now)
         late = first is not None and first.over_s > 0.0
         if first is not None and late:
             comes_ms, due_ms = first.comes_s * 1e3, first.due_s * 1e3

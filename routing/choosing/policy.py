@@ -109,6 +109,17 @@ def in_time(
     """
     if route.refuse_late_ms <= 0.0 or facts.priority < 0:
         return endpoint, None
+    # Where all are full, nobody has asked yet whether it is late.
+    route.asked(facts.operation).pickers[endpoint.tier].late(endpoint, facts, now)
+    return foresee(route, endpoint, facts, now, room, waited_s)
+
+
+def foresee(
+    route: ModelRoute, endpoint: Endpoint, facts: RequestFacts, now: float, room: bool = True, waited_s: float = 0.0
+) -> tuple[Endpoint, FirstToken | None]:
+    """What `in_time` would say. Changes nothing."""
+    if route.refuse_late_ms <= 0.0 or facts.priority < 0:
+        return endpoint, None
     speakers = route.asked(facts.operation)
     first = _first_token(speakers, endpoint, facts, route.refuse_late_ms, waited_s, now)
     if first is not None and room and first.over_s > 0.0:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.choosing.explain import explain
-from routing.choosing.policy import MARGIN, SPARE, choose, in_time
+from routing.choosing.policy import MARGIN, SPARE, choose, foresee, in_time
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
@@ -181,3 +181,15 @@ def test_a_route_without_what_it_rests_on_is_not_built(changes: dict[str, object
     spec: dict[str, object] = {"policy": "slo", "slo_ttft_ms": SLO_MS, "refuse_late": True, **changes}
     with pytest.raises(ValueError, match="model 'm': only policy slo, with an objective and admission, refuses"):
         build_fleet([ModelSpec("m", (OWN,), **spec)], ReplicaTable())  # type: ignore[arg-type]
+
+
+def test_where_all_are_full_those_that_are_late_still_say_that_it_overflows() -> None:
+    """Nobody was picked then for being in time."""
+    route = refusing()
+    busy(route, 9000, 9000, 9000)
+    endpoint, picker = next(route.endpoints()), route.whole.pickers[0]
+    facts = RequestFacts(OPERATION, 100, 10)
+    assert is_refused(foresee(route, endpoint, facts, 0.0, room=False)[1])
+    assert not picker.overflows(0.0)  # to ask changes nothing
+    assert is_refused(in_time(route, endpoint, facts, 0.0, room=False)[1])
+    assert picker.overflows(0.0)
