@@ -368,7 +368,8 @@ class Attempt(Sink):
         predicted = self._lease.cached_tokens
         if predicted >= 0 and usage.input_tokens > 0:
             scaled = predicted * usage.input_tokens / prompt_tokens
-            self.upstream.endpoint.state.tally.take(scaled, usage.cached_tokens, usage.input_tokens, now)
+            tally = self.upstream.endpoint.state.tally
+            tally.take(scaled, usage.cached_tokens, usage.input_tokens, now, self._lease.taken_s)
 
     @property
     def sent(self) -> bool:

@@ -107,6 +107,11 @@ class Lease:
         """Whether it has not been given back."""
         return self._held
 
+    @property
+    def taken_s(self) -> float:
+        """When it was taken, or sent, if that was later."""
+        return self._taken_s
+
     def sent(self, now: float) -> None:
         """It was taken some time before the send, and its replica is slow from now on alone."""
         self._taken_s = now

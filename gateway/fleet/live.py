@@ -239,7 +239,7 @@ class LiveFleet:
         prefixes = self.table.prefixes
         for at, state in enumerate(tuple(self.table.slotted.values()), 1):
             if self.table.find(state.key) is state:  # it may have left in the meantime
-                state.tally.judge(prefixes.fullness(state.slot))
+                state.tally.judge(prefixes.fullness(state.slot), clock.monotonic())
             if at % _AT_ONCE == 0:
                 yield
         for served in self._each():

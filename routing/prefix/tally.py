@@ -18,10 +18,13 @@ MOST: Final = 256
 """Requests after which they are let go if they say nothing for sure."""
 SURE: Final = 1.0
 """Standard errors that the mean guess must be off by: most guesses are off by nothing, and a few by a whole prompt."""
-GAIN: Final = 2.0
-"""Times the bias, as a part of the prompts, by which `room` changes."""
+GAIN: Final = 0.5
+"""Times the bias, as a part of the prompts, by which `room` changes. Where conversations come back just before a cache
+would have dropped them, a tenth of its room is all of its hits: to change by more than is sure swings them."""
 FULL: Final = 0.9
-LEAST_STEP: Final = 0.7
+LEAST_STEP: Final = 0.9
+"""In a queue of a second much is driven out that was there when it was chosen. That says little of room, and what is
+forgotten for it is sent elsewhere and computed again there: so less is taken off at once than is added."""
 MOST_STEP: Final = 1.2
 LEAST_ROOM: Final = 0.125
 MOST_ROOM: Final = 2.0
@@ -36,6 +39,7 @@ class PrefixTally:
         "_error_tokens",
         "_judged_prompts",
         "_judged_requests",
+        "_judged_s",
         "_prompt_tokens",
         "_requests",
         "_squares",
@@ -58,11 +62,19 @@ class PrefixTally:
         self._at_s = 0.0
         self._requests = self._error_tokens = self._prompt_tokens = 0.0
         self._judged_requests = 0
+        self._judged_s = float("-inf")
+        """When `room` was changed last."""
         self._bias_tokens = self._judged_prompts = self._squares = 0.0
         """Reported less predicted, prompts, and squares of the former, since `room` was judged."""
 
-    def take(self, predicted_tokens: float, reported_tokens: int, prompt_tokens: int, now: float) -> None:
-        """So many tokens of a prompt were predicted to be cached, and so many were by the engine's own report."""
+    def take(
+        self, predicted_tokens: float, reported_tokens: int, prompt_tokens: int, now: float, sent_s: float
+    ) -> None:
+        """So many tokens of a prompt were predicted at `sent_s` to be cached, and so many were by the engine's report.
+
+        What was predicted before `room` was changed last says nothing of what it is now: to judge by that, too, would
+        change it again and again for one and the same reason.
+        """
         self.predicted = True
         if not self.reports:
             if reported_tokens <= 0:
@@ -74,12 +86,14 @@ class PrefixTally:
         self._requests = self._requests * keep + 1.0
         self._error_tokens = self._error_tokens * keep + abs(off)
         self._prompt_tokens = self._prompt_tokens * keep + prompt_tokens
+        if sent_s < self._judged_s:
+            return
         self._judged_requests += 1
         self._bias_tokens += off
         self._squares += off * off
         self._judged_prompts += prompt_tokens
 
-    def judge(self, fullness: float) -> None:
+    def judge(self, fullness: float, now: float) -> None:
         """Correct `room` by the requests since it was judged last, if those are enough.
 
         `fullness`: what part of its room the index holds. Where that is less than `FULL`, what it lacks is not for want
@@ -98,6 +112,7 @@ class PrefixTally:
             if bias < 0.0:
                 step *= min(1.0, fullness)
             self.room = min(MOST_ROOM, max(LEAST_ROOM, self.room * step))
+            self._judged_s = now
 
     def follow(self, followed: bool) -> None:
         """Its engine tells of its cache all that there is to know, or not any more."""

@@ -11,7 +11,7 @@ from routing.prefix.news import PrefixNews
 from routing.prefix.samples import PrefixSamples
 from routing.replicas.replica import NO_SLOT, SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState
 
-FIT_RATIO: Final = 0.1
+FIT_RATIO: Final = 0.05
 """The size of a cache in bytes of prompts is a guess: for less than that the index is not changed."""
 
 

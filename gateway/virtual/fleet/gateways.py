@@ -147,7 +147,7 @@ class ModelledGateway:
         arrival = sent.call.arrival
         if sent.lease.cached_tokens >= 0:
             state = self.pool[sent.replica].state
-            state.tally.take(sent.lease.cached_tokens, cached_tokens, arrival.input_tokens, now)
+            state.tally.take(sent.lease.cached_tokens, cached_tokens, arrival.input_tokens, now, sent.call.at_s)
         self._route.tokens.learn(
             arrival.input_tokens * BYTES_PER_TOKEN, arrival.input_tokens, arrival.output_tokens, now
         )
@@ -161,14 +161,14 @@ class ModelledGateway:
             for replica, chain in sent:
                 index.add(chain, self.pool[replica].state.slot)
 
-    def fit(self) -> None:
+    def fit(self, now: float) -> None:
         """Expect of each replica's cache what the guesses of late say, as a worker does when loads are told."""
         index = self._route.prefixes
         if index is None or self._told_true:
             return
         for endpoint, blocks in zip(self.pool, self._blocks, strict=True):
             state = endpoint.state
-            state.tally.judge(index.fullness(state.slot))
+            state.tally.judge(index.fullness(state.slot), now)
             for _ in self.table.fit(state, int(blocks * state.tally.room)):
                 pass
 

@@ -103,7 +103,7 @@ class ModelledFleet:
                 self._run_to(tick_s)
                 if tick_s == next_fit_s:
                     for gateway in self.gateways:
-                        gateway.fit()
+                        gateway.fit(tick_s)
                     next_fit_s += FIT_S
                 elif tick_s == next_scrape_s:
                     scrapes = scrape(self.cores)

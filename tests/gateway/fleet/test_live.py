@@ -387,11 +387,11 @@ async def test_a_cache_that_holds_less_than_it_is_taken_to_is_expected_to_hold_l
     reports = [LoadReport("w0", name, 0, 0, 0.0, 64_000) for name in "ab"]
     at_once(fleets.live.take_reports(reports, 2.0))
     for _ in range(20):
-        wrong.tally.take(900, 400, 1000, 0.0)
-        right.tally.take(900, 900, 1000, 0.0)
+        wrong.tally.take(900, 400, 1000, 0.0, 0.0)
+        right.tally.take(900, 900, 1000, 0.0, 0.0)
     at_once(fleets.live.take_reports(reports, 2.0))
-    assert (wrong.cache_blocks, right.cache_blocks) == (700, 1000)
-    assert fleets.live.table.prefixes.held(wrong.slot) == 700
+    assert (wrong.cache_blocks, right.cache_blocks) == (900, 1000)
+    assert fleets.live.table.prefixes.held(wrong.slot) == 900
 
 
 async def test_a_new_time_limit_or_price_keeps_connections_and_the_route() -> None:

@@ -13,8 +13,8 @@ def test_each_replica_is_shown_with_what_its_cache_is_known_by() -> None:
     states = {name: table.get(("e", name)) for name in ("told", "reporting", "silent", "new")}
     for state in states.values():
         table.slot_of(state)
-    states["reporting"].tally.take(100, 90, 200, 1.0)
-    states["silent"].tally.take(100, 0, 200, 1.0)
+    states["reporting"].tally.take(100, 90, 200, 1.0, 1.0)
+    states["silent"].tally.take(100, 0, 200, 1.0, 1.0)
     complete = {("e", "told"), ("e", "gone")}
     watch_predictions(metrics, lambda: table, complete)
 
@@ -33,7 +33,7 @@ def test_replicas_may_come_and_go_while_those_of_a_large_fleet_are_read() -> Non
     def come(name: str) -> None:
         state = table.get(("e", name))
         table.slot_of(state)
-        state.tally.take(100, 90, 200, 1.0)
+        state.tally.take(100, 90, 200, 1.0, 1.0)
 
     for number in range(AT_ONCE * 2):
         come(str(number))

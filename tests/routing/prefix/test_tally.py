@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.prefix.index import PrefixIndex
-from routing.prefix.tally import DECAY_S, FEWEST, LEAST_ROOM, MOST_ROOM, PrefixTally
+from routing.prefix.tally import DECAY_S, FEWEST, LEAST_ROOM, LEAST_STEP, MOST_ROOM, PrefixTally
 
 TOKENS = st.integers(0, 100_000)
 
@@ -21,7 +21,7 @@ def test_the_error_of_prompts_of_one_moment_is_their_mean(requests: list[tuple[i
     tally, counted = PrefixTally(), list[tuple[int, int, int]]()
     for cached, reported, more in requests:
         prompt = max(cached, reported) + more + 1
-        tally.take(cached, reported, prompt, 5.0)
+        tally.take(cached, reported, prompt, 5.0, 5.0)
         if counted or reported:
             counted.append((cached, reported, prompt))
     assert tally.predicted
@@ -38,15 +38,15 @@ def test_of_an_engine_that_never_reports_the_error_is_unknown() -> None:
     tally = PrefixTally()
     assert not tally.predicted
     for second in range(100):
-        tally.take(500, 0, 1000, float(second))
+        tally.take(500, 0, 1000, float(second), float(second))
     assert (tally.predicted, tally.reports, tally.error_tokens, tally.error_ratio) == (True, False, None, None)
 
 
 def test_what_is_old_weighs_less() -> None:
     tally = PrefixTally()
-    tally.take(1000, 1, 1001, 0.0)
+    tally.take(1000, 1, 1001, 0.0, 0.0)
     for number in range(10):
-        tally.take(500, 500, 1000, 5 * DECAY_S + number)
+        tally.take(500, 500, 1000, 5 * DECAY_S + number, 5 * DECAY_S)
     assert tally.error_tokens is not None
     assert tally.error_tokens < 1.0
 
@@ -66,10 +66,10 @@ def test_the_room_stays_in_its_bounds_and_moves_the_way_that_the_guesses_were_of
     for requests, fullness in rounds:
         for predicted, reported in requests:
             reports = tally.reports or reported > 0
-            tally.take(predicted, reported, max(predicted, reported) + 1, 0.0)
+            tally.take(predicted, reported, max(predicted, reported) + 1, 0.0, 0.0)
             offs += [reported - predicted] if reports else []
         before = tally.room
-        tally.judge(fullness)
+        tally.judge(fullness, 0.0)
         assert LEAST_ROOM <= tally.room <= MOST_ROOM
         if tally.room > before:
             assert sum(offs) > 0
@@ -100,10 +100,10 @@ def error_of_guesses(told: int, real: int, *, corrected: bool) -> float:
         while len(cache) > real:
             cache.popitem(last=False)
         index.add(chain, slot)
-        tally.take(predicted, reported, len(chain), 0.0)
+        tally.take(predicted, reported, len(chain), 0.0, 0.0)
         errors.append(abs(predicted - reported))
         if corrected and number % 50 == 0:
-            tally.judge(index.fullness(slot))
+            tally.judge(index.fullness(slot), 0.0)
             index.limit(slot, int(told * tally.room))
     return sum(errors[-2000:]) / 2000
 
@@ -121,14 +121,41 @@ def test_of_a_cache_whose_size_is_right_the_guesses_stay_right() -> None:
 def test_of_an_engine_that_tells_of_its_cache_nothing_is_corrected() -> None:
     tally = PrefixTally()
     for _ in range(FEWEST):
-        tally.take(900, 100, 1000, 0.0)
-    tally.judge(1.0)
-    assert tally.room == pytest.approx(0.7)
+        tally.take(900, 100, 1000, 0.0, 0.0)
+    tally.judge(1.0, 0.0)
+    assert tally.room == pytest.approx(LEAST_STEP)
     tally.follow(True)
     for _ in range(FEWEST):
-        tally.take(900, 100, 1000, 0.0)
-    tally.judge(1.0)
+        tally.take(900, 100, 1000, 0.0, 0.0)
+    tally.judge(1.0, 0.0)
     assert tally.room == 1.0
     tally.follow(False)
-    tally.judge(1.0)
-    assert tally.room == pytest.approx(0.7)
+    tally.judge(1.0, 0.0)
+    assert tally.room == pytest.approx(LEAST_STEP)
+
+
+def test_what_was_predicted_before_the_room_changed_does_not_change_it_again() -> None:
+    """All that waited when it was chosen comes back as wrong as before."""
+    tally = PrefixTally()
+    for _ in range(FEWEST):
+        tally.take(900, 100, 1000, 2.0, 1.0)
+    tally.judge(1.0, 2.0)
+    changed = tally.room
+    assert changed == pytest.approx(LEAST_STEP)
+    for _ in range(FEWEST):
+        tally.take(900, 100, 1000, 3.0, 1.9)
+    tally.judge(1.0, 4.0)
+    assert tally.room == changed
+    for _ in range(FEWEST):
+        tally.take(900, 100, 1000, 5.0, 2.0)
+    tally.judge(1.0, 6.0)
+    assert tally.room < changed
+
+
+def test_they_still_say_how_far_off_it_was() -> None:
+    tally = PrefixTally()
+    for at_s in (1.0, 1.0, 3.0):
+        for _ in range(FEWEST):
+            tally.take(900, 100, 1000, at_s, 0.5)
+        tally.judge(1.0, at_s + 0.5)
+    assert tally.error_tokens == pytest.approx(800.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
@@ -14,6 +15,9 @@ from gateway.virtual.policies.scenarios import scenario_named
 from gateway.virtual.trace import Arrival, calls_of
 from tests.gateway.virtual.fleets import SMALL, evenly, fleet_of, shared_calls
 
+SMALL_CACHE = Gpu(
+    prefill_tokens_per_s=11_852.0, cache_tokens=35_520, itl_ms=8.0, base_ms=20.0, time_factor_under_load=1.0
+)
 CREWS = {"one gateway": ALONE, "three that share nothing": Crew(3), "three that tell": Crew(3, 0.1, 0.05)}
 
 
@@ -128,7 +132,7 @@ def test_four_that_share_nothing_find_nine_tenths_of_the_hits_of_one_while_repli
 def test_of_caches_taken_for_larger_or_smaller_than_they_are_the_guesses_get_better(room: float) -> None:
     scenario = scenario_named("chat")
     replicas = scenario.fleet(4)
-    calls = calls_of(scenario.workload(1, 48.0, 40.0))
+    calls = calls_of(scenario.workload(1, 48.0, 80.0))
     off = [
         figures_of(
             ModelledFleet(replicas, policy_named("prefix"), 1, Crew(room=room, corrects=corrects)).play(calls),
@@ -139,6 +143,35 @@ def test_of_caches_taken_for_larger_or_smaller_than_they_are_the_guesses_get_bet
         for corrects in (True, False)
     ]
     assert off[0] < 0.8 * off[1]
+
+
+def returning(rate_per_s: float, duration_s: float) -> list[Arrival]:
+    """Conversations of six turns that come back after 2.6 s each, when `SMALL_CACHE` is about to drop them."""
+    rng, arrivals, start_s = random.Random(1), list[Arrival](), 0.0
+    while (start_s := start_s + rng.expovariate(rate_per_s / 6)) < duration_s:
+        owner = len(arrivals) << 20
+        for turn in range(6):
+            tokens = 200 + 264 * turn
+            arrivals.append(
+                Arrival(
+                    arrival_ms=(start_s + 2.6 * turn) * 1e3,
+                    input_tokens=tokens,
+                    output_tokens=64,
+                    prefix_ids=tuple(range(owner, owner + tokens // 64)),
+                )
+            )
+    return sorted(arrivals, key=lambda one: one.arrival_ms)
+
+
+def test_what_a_queue_drove_out_does_not_make_others_be_forgotten_that_are_still_there() -> None:
+    """Or they would be sent elsewhere, computed again there, and drive out yet others."""
+    replicas = [SMALL_CACHE] * 4
+    calls = calls_of(returning(58.0, 50.0))
+    guessed, told = (
+        figures_of(ModelledFleet(replicas, policy_named(name), 1).play(calls), replicas, 0.5).hit_ratio
+        for name in ("prefix", "prefix_told")
+    )
+    assert guessed > 0.9 * told
 
 
 def test_four_workers_that_tell_each_other_do_what_one_does() -> None:
