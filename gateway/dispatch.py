@@ -37,6 +37,8 @@ from gateway.special import special
 from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engines.operations import Shape
     from engines.port import Spawn
     from gateway.accounts.settlement import Settlement
@@ -102,10 +104,14 @@ class Dispatcher:
     def _serving(self, model: str, assignment: Assignment | None) -> Serving | None:
         return self.snapshot.arm(model, assignment)
 
-    def queued_tokens(self) -> list[tuple[tuple[str], float]]:
-        """What waits, by model; of some models in several lines."""
-        label = self.snapshot.label
-        return [((label(model),), float(line.waiting_tokens)) for line, model in self.room.busy.items()]
+    def queued_tokens(self) -> Iterator[tuple[tuple[str], float]]:
+        """What waits, by model; of some models in several lines. Where nothing does, 0: were there no figure then, a
+        queue that was there now and again would look like one that never ends."""
+        snapshot = self.snapshot
+        for model in snapshot.fleet.models:
+            yield (snapshot.label(model),), 0.0
+        for line, model in list(self.room.busy.items()):
+            yield (snapshot.label(model),), float(line.waiting_tokens)
 
     def id_of(self, fields: Fields, record_id: bytes) -> bytes:
         """The id that a request brings, where it is well-formed; else that of its record."""

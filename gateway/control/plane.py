@@ -324,8 +324,9 @@ class Plane:
         for use in (*first, self._tokens.use, self._discovery.use):
             await own_turn()
             use(settings)
-        # Last, so that nobody is sent any more to what is stopped now.
-        await self.launches.apply(settings)
+        # Last, so that nobody is sent any more to what is stopped now. While it drains, what runs has its whole grace.
+        if not self.stopping:
+            await self.launches.apply(settings)
         await own_turn()
         self.peering.use(settings)
         await self.scaling.use(settings)

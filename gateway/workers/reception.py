@@ -66,9 +66,9 @@ class Reception(Handler):
             for start in failed:
                 self.dispatcher.room.start_failed(start.engine, clock.monotonic())
 
-    def queued_tokens(self) -> list[tuple[tuple[str], float]]:
+    def queued_tokens(self) -> Iterable[tuple[tuple[str], float]]:
         """What waits for room, by model."""
-        return [] if self.dispatcher is None else self.dispatcher.queued_tokens()
+        return () if self.dispatcher is None else self.dispatcher.queued_tokens()
 
     # -- gateway.http.handshakes.Seats ---------------------------------------------------------------------------------
 

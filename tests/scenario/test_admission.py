@@ -24,6 +24,7 @@ async def test_whoever_finds_the_replica_full_waits_and_the_more_important_goes_
     gate = asyncio.Event()
     async with running_upstream() as up:
         async with running_gateway(served_by(up.url)) as gateway:
+            none = (await gateway.http.get("/metrics")).text
             up.then(stream(WHOLE_STREAM[0], gate, *WHOLE_STREAM[1:]))
             first = asyncio.ensure_future(gateway.chat(stream=True))
             await up.request(0)
@@ -41,6 +42,8 @@ async def test_whoever_finds_the_replica_full_waits_and_the_more_important_goes_
     assert [answer.status_code for answer in answers] == [200] * 4
     assert answers[0].content.endswith(DONE)
     assert served == [None, "0", "-1", "-5"]
+    # Were it absent, a queue that is there now and again would look like one without an end.
+    assert 'penstock_queue_tokens{model="chat"} 0.0' in none.splitlines()
     assert metrics.value("penstock_queue_tokens", model="chat") > 0
     assert after.value("penstock_queue_tokens", model="chat") == 0
     assert after.value("penstock_queue_seconds_count", model="chat") == 3

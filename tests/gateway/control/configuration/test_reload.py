@@ -401,7 +401,13 @@ async def test_a_reload_of_which_no_worker_has_heard_is_given_up_when_the_gatewa
     assert [line["event"] for line in quiet] == ["config_ignored"]
 
 
-async def test_one_of_which_workers_have_heard_is_taken_by_all_of_them(gateway: Control, quiet: list[Any]) -> None:
+async def test_one_of_which_workers_have_heard_is_taken_by_all_of_them_and_restarts_no_engine(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    async def apply(settings: Settings) -> None:
+        raise AssertionError("an engine would be started anew, or stopped, under the streams that it still has")
+
+    monkeypatch.setattr(gateway.plane.launches, "apply", apply)
     first, second = gateway.workers
     first.silent = second.silent = True
     gateway.path.write_text(FILE + "health: {interval_s: 9}\n")
