@@ -51,7 +51,7 @@ _WORDS: Final = {
     Reason.QUEUE_FULL: "every replica is full and so is the queue",
     Reason.TENANT_QUEUE_FULL: "too many of your requests wait already",
     Reason.TOO_LATE: "it could not be answered within the time that the request allows",
-    Reason.MISSES_OBJECTIVE: "no replica would answer it within the objective of the model",
+    Reason.MISSES_OBJECTIVE: "it could not be answered within the objective of the model",
     Reason.WAITED_TOO_LONG: "every replica stayed full for as long as a request may wait",
     Reason.NEVER_STARTED: "its first replica has not come to serve for as long as a request may wait",
     Reason.STARTS_TOO_LATE: "its first replica starts, and will not serve within the time that the request allows",

@@ -93,9 +93,7 @@ def explain(
         if first is not None and late:
             comes_ms, due_ms = first.comes_s * 1e3, first.due_s * 1e3
             off = f", give or take {first.margin_s * 1e3:.0f} ms" if first.margin_s else ""
-            reason = (
-                f"its first token would come in {comes_ms:.0f} ms at the soonest{off}, and is due in {due_ms:.0f} ms"
-            )
+            reason = f"its first token would come in {comes_ms:.0f} ms{off}, and is due in {due_ms:.0f} ms"
     if waits:
         reason = f"it waits in the gateway, behind {route.line.waiting}; then {reason}"
     costs: list[Cost | None] = []

@@ -22,9 +22,8 @@ without a margin whatever takes longer than foreseen (a prompt that is not in th
 behind it late (`penstock simulate-routing`)."""
 SPARE: Final = 0.5
 """Of the time that is left: where another replica would answer within so much, or is idle, a request that would be late
-where it costs least goes there. To compute a prompt again that another one holds takes time from all, which is there
-only where queues are short: with all of the objective in place of half, a fifth more requests or so is refused at 120 %
-of saturation where prompts are shared."""
+where it costs least goes there. To compute a prompt again that another one holds takes time from all, and where queues
+are long everywhere more would have to be refused for it."""
 MOST_MARGIN: Final = 0.5
 """Of the objective: however little can be foreseen, engines are to have something to do."""
 

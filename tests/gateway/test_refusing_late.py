@@ -38,7 +38,7 @@ def test_what_would_be_late_everywhere_is_told_so_at_once(now: StepClock, operat
     assert (client.state, client.status, bench.calls) == ("answered", 503, [])
     assert client.headers["retry-after"] == "3"  # 2.8 s of queue and 0.02 more, less 0.5
     assert "x-should-retry" not in client.headers
-    words = "model 'm': no replica would answer it within the objective of the model; try again in 3 s"
+    words = "model 'm': it could not be answered within the objective of the model; try again in 3 s"
     assert client.error["message"] == words
     if operation is Operation.MESSAGES:
         assert client.error["type"] == "api_error"

@@ -22,7 +22,7 @@ class Objective(Section):
 
     ttft_ms: Number | None = Field(default=None, gt=0, le=3_600_000, description="milliseconds to the first token")
     refuse_late: bool = Field(
-        default=False, description="true refuses at once what would miss ttft_ms on every replica; policy slo alone"
+        default=False, description="true refuses at once what would miss ttft_ms; policy slo alone"
     )
     tpot_ms: Number | None = Field(
         default=None, gt=0, le=60_000, description="milliseconds per output token; what releases are held to"

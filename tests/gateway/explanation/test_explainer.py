@@ -55,7 +55,7 @@ def test_what_would_be_refused_is_told_so_and_printed_so() -> None:
     assert (told.refused, told.waits, told.engine) == (True, False, "own")
     worker = {"worker": "0", **json.loads(msgspec.json.encode(told))}
     lines = table({"model": "m", "workers": [worker]}).splitlines()
-    why = "its first token would come in 930 ms at the soonest, and is due in 500 ms"
+    why = "its first token would come in 930 ms, and is due in 500 ms"
     assert lines[2] == f"  would be refused: {why}"
 
 

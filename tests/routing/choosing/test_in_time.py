@@ -167,7 +167,7 @@ def test_an_explanation_says_that_it_would_be_refused_and_why() -> None:
     busy(route, 9000, 7000, 9000)
     told = explain(route, RequestFacts(OPERATION, 100, 10), 0.0, random.Random(1))
     assert (told.refused, told.waits) == (True, False)
-    assert told.reason == "its first token would come in 730 ms at the soonest, and is due in 500 ms"
+    assert told.reason == "its first token would come in 730 ms, and is due in 500 ms"
     busy(route, 9000, 0, 9000)
     told = explain(route, RequestFacts(OPERATION, 100, 10), 5.0, random.Random(1))
     assert (told.refused, told.reason) == (False, "the one of least cost in tier 0")
