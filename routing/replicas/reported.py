@@ -22,6 +22,9 @@ PLACES_TOLD: Final = 3
 """Reports in a row in which as many run as ever did, while others wait: it has no more places."""
 PLACES_LAST_S: Final = 60.0
 """For so long it may be that more run again, after the most did: it may have come back with fewer places."""
+LEAST_ROOM: Final = 16
+"""So many more at the least, or as many again as it has, may go to one that was full of late and lets nobody wait now,
+before it tells of itself again. Where all others are full, each request would go there till then, and a whole line."""
 INTERVAL_S: Final = 2.0
 """Of reports that do not say when the next one comes."""
 
@@ -43,6 +46,7 @@ class ReportedLoad:
         "_running",
         "_told_s",
         "_waiting",
+        "_was_full_from",
         "full_from",
         "full_until_s",
     )
@@ -58,6 +62,8 @@ class ReportedLoad:
         self._foreign_s = float("-inf")
         self.full_from = 1
         """With so many requests of ours and the other workers' in flight it is full, until `full_until_s`."""
+        self._was_full_from = 1
+        """With so many it was, by the last report that said so."""
         self.full_until_s = float("-inf")
         self._most_running = 0
         self._most_told = 0
@@ -96,10 +102,10 @@ class ReportedLoad:
             ours = waiting or 0
             if running is not None and waiting:
                 ours = round(waiting * min(1.0, known_requests / (running + waiting)))
-            self.full_from = max(1, known_requests - ours)
+            self.full_from = self._was_full_from = max(1, known_requests - ours)
             self.full_until_s = now + LAST_INTERVALS * self._interval_s
         elif running is not None or waiting is not None:
-            self.full_until_s = float("-inf")
+            self.full_from = max(self._was_full_from, known_requests + max(LEAST_ROOM, known_requests))
         if running is None:
             # Who waits may be ours, all of them: only what is more than ours for certain is foreign.
             self._foreign_waiting = float(max(0, (waiting or 0) - known_requests))

@@ -9,6 +9,7 @@ from engines.model import Deadlines, Operation
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.model import Endpoint
+from routing.replicas.reported import LEAST_ROOM
 from routing.waiting.admission import AdmissionSettings
 from tests.gateway.flights import SPOKEN, Bench, FakeExchange, StepClock
 from tests.gateway.relayed import DONE, FINISH, USAGE, chunk
@@ -72,6 +73,24 @@ def test_what_the_engine_reports_makes_it_full_until_it_has_finished_what_waits(
     assert len(bench.calls) == 5
     finish(bench.calls[4])
     assert client.state == "answered"
+
+
+def test_a_line_is_not_emptied_into_the_first_replica_that_lets_nobody_wait(now: StepClock) -> None:
+    bench = Bench(now)
+    (state,) = bench.table
+    for _ in range(4):
+        bench.begin()
+    state.tell(2, 2, 0.5, now.now_s, 2.0)
+    for _ in range(100):
+        bench.begin()
+    assert len(bench.calls) == 4
+    state.tell(4, 0, 0.5, now.now_s, 2.0)
+    bench.loop.fire()
+    assert len(bench.calls) == 4 + LEAST_ROOM
+    state.tell(4 + LEAST_ROOM, 0, 0.5, now.now_s, 2.0)
+    for _ in range(2):
+        bench.loop.fire()
+    assert len(bench.calls) == 2 * (4 + LEAST_ROOM)
 
 
 def test_a_report_that_is_old_keeps_nobody_out(now: StepClock) -> None:

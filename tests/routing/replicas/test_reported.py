@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.choosing.policy import choose
+from routing.choosing.policy import choose, choose_with_room
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.failing.breaker import BreakerSettings, Verdict
 from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
 from routing.replicas.replica import FAILED_S, MOST_FAILED_S
-from routing.replicas.reported import LAST_INTERVALS, ReportedLoad
+from routing.replicas.reported import LAST_INTERVALS, LEAST_ROOM, ReportedLoad
 from routing.route import ModelRoute
 from tests.routing.fleets import FACTS, OPERATION, route_of
 
@@ -121,6 +121,23 @@ def test_a_queue_told_without_what_runs_does_not_unsay_what_runs() -> None:
     assert load.foreign_requests(1.0) == pytest.approx(40 * load._weight(1.0))
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(MAYBE, MAYBE, COUNTS, st.floats(0, 5)), min_size=1, max_size=12))
+def test_one_that_was_full_of_late_has_room_for_as_many_again_and_one_that_never_was_for_any(
+    reports: list[tuple[int | None, int | None, int, float]],
+) -> None:
+    load, now, full = ReportedLoad(), 0.0, float("-inf")
+    for running, waiting, known, gap_s in reports:
+        now += gap_s
+        load.tell(running, waiting, None, known, now, 2.0)
+        if waiting:
+            full = now
+            assert load.full_from <= max(1, known)
+        elif running is not None or waiting is not None:
+            assert load.full_from >= known + max(LEAST_ROOM, known)
+        assert load.full_until_s == full + LAST_INTERVALS * 2.0
+
+
 # -- stories -----------------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +147,33 @@ def test_foreign_load_sends_requests_elsewhere_until_its_report_is_old() -> None
     busy.state.tell(60, 20, 0.9, 0.0)
     assert set(took(route, 0.0, 5)) == {idle}
     assert busy in took(route, 7.0, 6)  # nothing is said any more, and the other has our own requests
+
+
+@pytest.mark.parametrize(("running", "room"), [(4, LEAST_ROOM), (50, 50)])
+def test_where_all_others_are_full_the_one_that_lets_nobody_wait_is_not_sent_everything(
+    running: int, room: int
+) -> None:
+    route = route_of(3, policy="latency")
+    first, *others = route.whole.pools[0]
+    rng = random.Random(1)
+    for one in route.whole.pools[0]:
+        for _ in range(running):
+            Lease(one.state, FACTS, 0.0, None, LeaseSeries()).first_byte()
+        one.state.tell(running - 2, 2, 0.5, 0.0, 2.0)
+    assert choose_with_room(route, FACTS, 0.0, rng)[1] is False
+    first.state.tell(running, 0, 0.5, 0.1)
+    went = 0
+    while (found := choose_with_room(route, FACTS, 0.1, rng))[1]:
+        assert found[0] is first
+        Lease(first.state, FACTS, 0.1, None, LeaseSeries())
+        went += 1
+    assert went == room
+    first.state.tell(running + went, 0, 0.5, 0.2)  # it tells of them, and none waits
+    assert choose_with_room(route, FACTS, 0.2, rng) == (first, True)
+    for one in others:
+        one.state.tell(running, 0, 0.5, 0.2)
+    assert choose_with_room(route, FACTS, 0.2, rng)[0] in others
+    assert not first.state.full(6.3)  # it was full longer ago than a report counts
 
 
 def test_our_own_requests_are_not_counted_again_when_the_engine_tells_of_them() -> None:
