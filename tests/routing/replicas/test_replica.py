@@ -86,6 +86,27 @@ def test_what_is_usual_is_what_half_of_the_requests_exceed() -> None:
     assert 4800 < state.usual_tokens < 5200
 
 
+def test_plain_answers_tell_what_is_usual_too() -> None:
+    state = ReplicaState(("e", "0"), Breaker(BreakerSettings()))
+    for _ in range(400):
+        state.charge_plain(100, 10, 0.0)
+    assert 90 < state.usual_tokens < 110
+
+
+def test_others_that_wait_count_for_what_is_usual_however_much_that_is_and_as_long_as_a_report_does() -> None:
+    state = ReplicaState(("e", "0"), Breaker(BreakerSettings()))
+    assert (state.foreign_tokens(0.0), state.all_ahead_tokens(0.0)) == (0.0, 0.0)
+    for _ in range(3000):
+        state.charge(10_000_000, 0)
+    assert state.usual_tokens < 10_400_000
+    state.tell(0, 3003, 0.1, 0.0, 2.0)
+    assert 0.0 < state.foreign_tokens(0.0) <= 3 * state.usual_tokens
+    assert state.all_ahead_tokens(0.0) == state.prefill_tokens + state.foreign_tokens(0.0)
+    assert state.foreign_tokens(6.0) == 0.0
+    state.tell(0, 10**15, 0.1, 0.0, 2.0)  # as much as is believed of an engine
+    assert state.foreign_tokens(0.0) < 1e23
+
+
 def test_releasing_twice_is_loud_and_never_negative() -> None:
     state = ReplicaTable().get(("e", "0"))
     state.charge(10, 20)
