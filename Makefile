@@ -116,7 +116,7 @@ bench-wakeups: $(STAMP)  ## what 1,000 wake-ups from zero and 500 changes of rep
 bench-vllm: $(STAMP)  ## routing policies in front of real vLLM replicas, about half an hour; ARGS='--on gpu --python PATH' on a GPU
 	$(BIN)/python -m loadtests.vllm $(ARGS)
 
-bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, a quarter of an hour or more; needs wrk
+bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, some four minutes for each build; needs wrk
 	$(BIN)/python -m loadtests.stall $(ARGS)
 
 bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench serve, on one simulator

@@ -22,18 +22,18 @@ def watch_predictions(metrics: Metrics, table: Callable[[], ReplicaTable], compl
     """Show them of the replicas in `table`, asked anew each time; `complete` are those whose engines tell of their
     caches and have missed nothing."""
 
-    def of(figure: Callable[[PrefixTally], float | None]) -> Iterator[tuple[ReplicaKey, float]]:
+    def of(figure: Callable[[PrefixTally], float | None]) -> Iterator[tuple[ReplicaKey, float | None]]:
         for state in list(table().slotted.values()):  # replicas come and go while it is read
-            value = figure(state.tally) if state.tally.predicted else None
-            if value is not None:
-                yield state.key, value
+            yield state.key, figure(state.tally) if state.tally.predicted else None
 
-    def modes() -> Iterator[tuple[tuple[str, str, str], float]]:
+    def modes() -> Iterator[tuple[tuple[str, ...], float | None]]:
         for state in table():
             if state.key in complete:
                 yield (*state.key, EVENTS), 1.0
             elif state.tally.predicted:
                 yield (*state.key, APPROXIMATE if state.tally.reports else UNKNOWN), 1.0
+            else:
+                yield state.key, None
 
     metrics.watch(PREFIX_MODE, modes)
     metrics.watch(PREFIX_REPORTED, lambda: of(lambda tally: float(tally.reports)))

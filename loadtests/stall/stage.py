@@ -25,7 +25,7 @@ READY_S = 120.0
 LOOKED_S = 300.0
 """For the first look at 19,200 replicas, which takes 20 s where nothing else runs, and then at the models that 12,000
 of them list; a busy machine may take several times as long."""
-LOOK_EVERY_S = 2.0
+LOOK_EVERY_S = 3.0
 EDITS: dict[str, Any] = {"temperature": {"set": 0.5}, "max_tokens": {"max": 512}, "system_prefix": "Be brief."}
 COPIED: dict[str, Any] = {"share": 1, "cost_per_hour_usd": 1e6, "targets": [{"engine": "gemini", "model": "small"}]}
 MODELS, FLEET, REPLICAS = 1000, 300, 64

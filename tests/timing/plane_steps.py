@@ -18,6 +18,7 @@ from engines.events import EventsAt
 from engines.loads import EngineLoad
 from engines.port import Replica
 from gateway.accounts.keys import Key, making_keyring
+from gateway.control.asking.engine_versions import EngineVersions
 from gateway.control.asking.kv_events import KvEvents
 from gateway.control.asking.loads import EngineLoads, _Seen
 from gateway.control.counters import CounterBoard
@@ -33,6 +34,7 @@ from gateway.settings import Settings, load_settings
 from gateway.settings.sealed import leaving, opened, seal
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
+from gateway.telemetry.metrics.families.replicas import REPLICA_VERSIONS
 from gateway.workers.exchange.demand import EngineDemand
 from gateway.workers.exchange.messages import Configure, ToWorker
 from tests.timing.reload_steps import longest_hold_ms
@@ -55,6 +57,9 @@ class Publishing:
 
     def __init__(self, replicas: tuple[Replica, ...]) -> None:
         self.replicas = replicas
+
+    async def version(self, replica: str) -> str:
+        return "1.0"
 
     def close(self) -> None: ...
 
@@ -193,6 +198,11 @@ async def scraped() -> dict[str, float]:
             seen.take(EngineLoad(waiting=1, kv_usage=0.5, running=1), now)
     metrics.watch(ENGINE_WAITING, loads.waiting)
     metrics.watch(ENGINE_KV_USAGE, loads.kv_usages)
+    versions = EngineVersions(list)
+    for name, of_engine in replicas().items():
+        for replica in of_engine:
+            await versions._ask(name, Publishing(of_engine), replica.id)  # type: ignore[arg-type]
+    metrics.watch(REPLICA_VERSIONS, versions.figures)
     board = CounterBoard(Links(), metrics)
 
     async def scrape() -> None:

@@ -46,6 +46,8 @@ class EngineVersions:
         self._tell = tell
         self._wall_s = wall_s
         self._known: dict[ReplicaKey, SeenVersion] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+        """Of those, by engine and version: to count 19,200 takes 10 ms."""
         self._news: list[SeenVersion] = []
 
     @property
@@ -62,10 +64,9 @@ class EngineVersions:
 
     def figures(self) -> list[tuple[tuple[str, str], float]]:
         """By engine and version, how many replicas."""
-        counted = Counter([(one.engine, one.version) for one in self._known.values()])
         shown: Counter[tuple[str, str]] = Counter()
         by_engine: Counter[str] = Counter()
-        for (engine, version), count in counted.most_common():
+        for (engine, version), count in self._counts.most_common():
             by_engine[engine] += 1
             shown[engine, version if by_engine[engine] <= MOST_SHOWN else OTHER] += count
         return [(labels, float(count)) for labels, count in shown.items()]
@@ -86,8 +87,18 @@ class EngineVersions:
             return
         known = self._known.get((name, replica))
         if version and (known is None or known.version != version):
-            one = self._known[name, replica] = SeenVersion(name, replica, version, int(self._wall_s() * 1e3))
+            one = SeenVersion(name, replica, version, int(self._wall_s() * 1e3))
+            self._uncount(known)
+            self._known[name, replica] = one
+            self._counts[name, version] += 1
             self._news.append(one)
+
+    def _uncount(self, gone: SeenVersion | None) -> None:
+        if gone is not None:
+            counted = gone.engine, gone.version
+            self._counts[counted] -= 1
+            if not self._counts[counted]:
+                del self._counts[counted]
 
     def _tell_news(self) -> None:
         news, self._news = self._news, []
@@ -96,7 +107,7 @@ class EngineVersions:
 
     def _forget_all_but(self, seen: Asked) -> Iterator[None]:
         for at, key in enumerate((yield from seen.others(self._known)), 1):
-            del self._known[key]
+            self._uncount(self._known.pop(key))
             self._news.append(SeenVersion(*key, "", int(self._wall_s() * 1e3)))
             if at % AT_ONCE == 0:
                 yield

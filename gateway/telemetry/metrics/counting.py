@@ -15,8 +15,9 @@ OTHER = "other"
 SERIES_AT_ONCE = 32
 """Series to a step."""
 
-Reading = Iterable[tuple[tuple[str, ...], float]]
-"""(label values, value) pairs of one family. Whoever has a great many reads them one by one: loops turn in between."""
+Reading = Iterable[tuple[tuple[str, ...], float | None]]
+"""(label values, value) pairs of one family. Whoever has a great many reads them one by one: loops turn in between.
+None stands for one that has none to show, so that they turn where thousands have none, too."""
 
 
 class Metrics:
@@ -111,7 +112,8 @@ class Metrics:
         for into, watched in ((gauges, self._gauges), (counters, self._counts)):
             for family, read in watched:
                 for at, (labels, value) in enumerate(read(), 1):
-                    combine(into, (family.name, labels), value)
+                    if value is not None:
+                        combine(into, (family.name, labels), value)
                     if at % AT_ONCE == 0:
                         yield
                 yield

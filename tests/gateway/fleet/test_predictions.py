@@ -26,6 +26,15 @@ def test_each_replica_is_shown_with_what_its_cache_is_known_by() -> None:
     assert {("e", "reporting", "approximate"), ("e", "silent", "unknown")} == shown()
 
 
+def test_those_of_whom_nothing_is_shown_are_passed_over_in_steps_too() -> None:
+    table, metrics = ReplicaTable(), Metrics(())
+    watch_predictions(metrics, lambda: table, set())
+    for number in range(AT_ONCE * 3):
+        table.slot_of(table.get(("e", str(number))))
+    assert sum(1 for _ in metrics.read_others()) >= 4 * 3
+    assert metrics.others() == ([], [])
+
+
 def test_replicas_may_come_and_go_while_those_of_a_large_fleet_are_read() -> None:
     table, metrics = ReplicaTable(), Metrics(())
     watch_predictions(metrics, lambda: table, set())

@@ -73,6 +73,9 @@ async def test_what_is_new_is_told_once_with_its_time() -> None:
     assert case.told[1] == seen
     assert list(case.versions.known) == seen
     assert sorted(case.versions.figures()) == [(("llama", "1"), 1.0), (("llama", "2"), 1.0)]
+    engine.versions[first] = "3"
+    await case.versions.look()
+    assert sorted(case.versions.figures()) == [(("llama", "1"), 1.0), (("llama", "3"), 1.0)]
 
 
 async def test_a_replica_that_is_down_is_not_asked_and_one_that_has_left_is_forgotten() -> None:
