@@ -18,6 +18,9 @@ MOST: Final = 256
 """Requests after which they are let go if they say nothing for sure."""
 SURE: Final = 1.0
 """Standard errors that the mean guess must be off by: most guesses are off by nothing, and a few by a whole prompt."""
+NEAR: Final = 0.1
+"""Of a prompt: a guess that is off by less says nothing of room. It counts whole blocks of bytes, by an estimate of how
+many bytes a token has, and so is always a little too low."""
 GAIN: Final = 0.5
 """Times the bias, as a part of the prompts, by which `room` changes. Where conversations come back just before a cache
 would have dropped them, a tenth of its room is all of its hits: to change by more than is sure swings them."""
@@ -89,8 +92,9 @@ class PrefixTally:
         if sent_s < self._judged_s:
             return
         self._judged_requests += 1
-        self._bias_tokens += off
-        self._squares += off * off
+        if abs(off) > NEAR * prompt_tokens:
+            self._bias_tokens += off
+            self._squares += off * off
         self._judged_prompts += prompt_tokens
 
     def judge(self, fullness: float, now: float) -> None:
