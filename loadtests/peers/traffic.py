@@ -35,7 +35,8 @@ class Traffic:
     capacity_rates: tuple[float, ...]
     """Tried one after the other, from the lowest, for the capacity."""
     climb_per_s: tuple[float, ...]
-    """The same for a judgement, in one round (`loadtests.peers.climb`)."""
+    """The same for a judgement, in one round (`loadtests.peers.climb`): from what all carry to what nobody does, in
+    steps that are not much wider than what capacities are told apart by."""
     slo: str
     workload: Synthetic | Sessions
     prefill_ms: float
@@ -60,7 +61,7 @@ KINDS: dict[str, Traffic] = {
     "system-prompts": Traffic(
         rate_per_s=45.0,
         capacity_rates=(30.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0),
-        climb_per_s=evenly(50.0, 150.0, 8),
+        climb_per_s=evenly(100.0, 220.0, 8),
         slo="ttft=500ms",
         workload=Synthetic(own_words=64, output_tokens=16, prefixes=Prefixes(groups=48, words=2208, zipf=0.8)),
         prefill_ms=0.0,
@@ -70,7 +71,7 @@ KINDS: dict[str, Traffic] = {
     "chats": Traffic(
         rate_per_s=30.0,
         capacity_rates=(20.0, 30.0, 40.0, 50.0, 60.0),
-        climb_per_s=evenly(25.0, 90.0, 8),
+        climb_per_s=evenly(44.0, 72.0, 8),
         slo="ttft=500ms",
         workload=Sessions(turns=TURNS, own_words=192, output_tokens=64, think_ms=2000),
         prefill_ms=0.0,
