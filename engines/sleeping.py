@@ -68,6 +68,14 @@ async def asleep(engine: Engine, replica_id: str) -> bool:
         raise BadAnswer(f"{ASLEEP} is answered with no JSON that we know: {error}") from None
 
 
+async def asleep_if_told(engine: Engine, replica_id: str) -> bool | None:
+    """Whether it says that it sleeps; None where it says nothing."""
+    try:
+        return await asleep(engine, replica_id)
+    except EngineError:
+        return None
+
+
 async def discarded(engine: Engine, replica_id: str) -> bool:
     """Whether its weights have to be loaded again, as its metrics tell. Raises EngineError."""
     return _DISCARDED.search(await _look(engine, replica_id, STATE)) is not None

@@ -231,7 +231,7 @@ class Plane:
         problem = await self._reload.joined(worker, link, pid)
         self.asking.tell_again(worker)
         self.peering.tell_again(worker)
-        self.autoscaling.tell_again()
+        self._supervisor.spawn("engine_starts", lambda: in_slices(self.autoscaling.telling_again()))
         for token in self._tokens.known():
             self.links.tell(worker, token)
         return problem

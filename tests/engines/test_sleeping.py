@@ -119,3 +119,12 @@ async def test_one_that_does_not_tell_its_configuration_is_told_to_sleep(status:
     one: Any = Telling(status, body)
     await sleeping.sleep(one, "a", 2)
     assert one.asked[1:] == ["/sleep?level=2&mode=wait"]
+
+
+async def test_one_that_cannot_be_asked_says_nothing_of_its_sleep() -> None:
+    async with engine(sleep_mode=True) as one:
+        assert await sleeping.asleep_if_told(one, "a") is False
+        await sleeping.sleep(one, "a", 1)
+        assert await sleeping.asleep_if_told(one, "a")
+    async with engine() as one:
+        assert await sleeping.asleep_if_told(one, "a") is None

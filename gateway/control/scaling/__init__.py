@@ -11,7 +11,7 @@ actuator.py      the port of whoever makes replicas more or fewer; one for each 
     advised.py       somebody else asks us for the number (KEDA, HPA)
     fixed.py         the number is the configuration's
     sleeping.py      over one of these: engines sleep before they are stopped (sleepers.py: who sleeps;
-                     sleep_ports.py: what it needs of others)
+                     greeted.py: who is to say so first; sleep_ports.py: what it needs of others)
 
 I want to change when replicas come and go / edit: `routing/autoscale` / test: tests/routing/autoscale.
 """

@@ -140,18 +140,20 @@ class Autoscaling:
             self._actuator.release(name)
         self._group_of = group_of
         self._usd_per_hour = {name: engine.gpu_usd_per_hour or 0.0 for name, engine in settings.engines.items()}
+        yield from self.telling_again()
+
+    def telling_again(self) -> Iterator[None]:
+        """There is a worker that has heard nothing yet: tell of all engines, in steps."""
         for one in self._scaled.values():
             one.told = None
+        yield from self._telling()
+
+    def _telling(self) -> Iterator[None]:
+        """Tell what is new of all engines, in steps."""
         names = list(self._scaled)
         for start in range(0, len(names), AT_ONCE):
             yield
             self._tell_starts(self._monotonic(), names[start : start + AT_ONCE])
-
-    def tell_again(self) -> None:
-        """There is a worker that has heard nothing yet."""
-        for one in self._scaled.values():
-            one.told = None
-        self._tell_starts(self._monotonic())
 
     async def look(self) -> None:
         """The loop's step."""
@@ -174,10 +176,8 @@ class Autoscaling:
                 del rest[name]
             in_turn += len(group)
             self._look_at_group([name for name in group if name in self._scaled], told, demands)
-        names = list(self._scaled)
-        for start in range(0, len(names), AT_ONCE):
+        for _ in self._telling():
             await own_turn()
-            self._tell_starts(self._monotonic(), names[start : start + AT_ONCE])
 
     def _look_at_group(
         self,
@@ -255,7 +255,7 @@ class Autoscaling:
             for name in self._cheapest_first([name for name in group if name in able], now):
                 if self._wake(name, now):
                     break  # the dearer need not start
-        self._tell_starts(now)
+        self._tell_starts(now, engines)
 
     def _wake(self, name: str, now: float) -> bool:
         """Have one; returns whether it may be hoped for."""
@@ -308,10 +308,10 @@ class Autoscaling:
         one.started = {id: at for id, at in standing.starting.items() if id not in standing.failing}
         one.waking = frozenset(standing.waking)
 
-    def _tell_starts(self, now: float, names: Iterable[str] | None = None) -> None:
-        """What is new of these engines; None: of all."""
+    def _tell_starts(self, now: float, names: Iterable[str]) -> None:
+        """What is new of these engines."""
         news: list[EngineStart] = []
-        for name in self._scaled if names is None else names:
+        for name in names:
             one = self._scaled.get(name)
             if one is None:
                 continue

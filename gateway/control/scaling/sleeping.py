@@ -29,6 +29,7 @@ from gateway import clock
 from gateway.control.pacing import paced
 from gateway.control.scaling.actuator import Actuator, Standing
 from gateway.control.scaling.cluster.workloads import sleep_place
+from gateway.control.scaling.greeted import Greeted
 from gateway.control.scaling.sleep_ports import Leadership, Roll, Servers
 from gateway.control.scaling.sleepers import AGAIN_S, MOST_MOVE_S, Phase, Sleeper, Sleepers, tell_short
 from gateway.settings import Settings
@@ -66,6 +67,7 @@ class SleepScaling:
         self._engines: dict[str, Sleepers] = {}
         self._ending: dict[str, Sleepers] = {}
         """Engines that are to sleep no more, until the last of their replicas is awake."""
+        self._greeted = Greeted(spawn, lambda engine: servers.engine(engine) is not None, self._ask_new)
 
     def use(self, settings: Settings) -> None:
         """These settings are in use soon: before the replicas that they name are known, so that new ones are greeted.
@@ -214,7 +216,7 @@ class SleepScaling:
             return
         except EngineError as error:
             why = str(error) or type(error).__name__
-            if await _sleeps(client, id):
+            if await sleeping.asleep_if_told(client, id):
                 why = ""
         if one.by_id.get(id) is not sleeper:
             return  # it has left
@@ -261,7 +263,7 @@ class SleepScaling:
         except (EngineError, TimeoutError) as error:
             late = isinstance(error, TimeoutError)
             why = f"it is not awake after {most_s:.0f} s" if late else str(error) or type(error).__name__
-            if await _sleeps(client, id) is False:
+            if await sleeping.asleep_if_told(client, id) is False:
                 why = ""
         if one.by_id.get(id) is not sleeper:
             return
@@ -305,10 +307,15 @@ class SleepScaling:
             return
         one.by_id[id] = Sleeper(Phase.UNKNOWN, self._monotonic())
         self._roll.rest(engine, id, "draining")
-        self._spawn(f"look at {id}", functools.partial(self._ask, engine, one, id))
+        self._greeted.add(engine, id)
+
+    async def _ask_new(self, engine: str, id: str) -> None:
+        if (one := self._engines.get(engine)) is not None:
+            await self._ask(engine, one, id)
 
     async def look(self) -> None:
         """The step of the loop."""
+        await self._greeted.look()
         await paced(self._questions())
         now = self._monotonic()
         for engine, one in list(self._ending.items()):
@@ -325,6 +332,7 @@ class SleepScaling:
             for id in [id for id in self._roll.found(engine).there if id in one.by_id]:
                 yield functools.partial(self._ask, engine, one, id)
         for engine, one in list(self._engines.items()):
+            yield from self._greeted.questions()
             self._follow(engine, one, self._monotonic())
             for id in list(self._roll.found(engine).there):
                 yield functools.partial(self._ask, engine, one, id)
@@ -390,11 +398,3 @@ class SleepScaling:
             self._roll.rest(engine, id, "draining")
         for id in over:
             self._roll.rest(engine, id)
-
-
-async def _sleeps(client: Engine, id: str) -> bool | None:
-    """Whether it says so; None where it says nothing."""
-    try:
-        return await sleeping.asleep(client, id)
-    except EngineError:
-        return None

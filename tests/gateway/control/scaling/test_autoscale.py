@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.autoscale import AT_ONCE, Autoscaling
+from gateway.fleet.steps import at_once
 from gateway.settings import Settings, load_settings
 from gateway.workers.exchange.demand import EngineDemand, EngineStart
 
@@ -44,11 +45,14 @@ class Paper:
         self.in_flight: Mapping[str, int] = {}
         self.again_s = 4.0
         self.acting = True
+        self.looked = 0
+        """How often anybody has asked for the standing of an engine."""
 
     def acts(self, engine: str) -> bool:
         return self.acting
 
     def standing(self, engine: str, now: float) -> Standing:
+        self.looked += 1
         return Standing(self.ready, self.starting, self.failing, self.leaving, "out of memory", self.again_s)
 
     def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
@@ -428,8 +432,27 @@ async def test_a_worker_that_joins_is_told_of_starts() -> None:
     told = len(bench.told)
     await bench.look()
     assert len(bench.told) == told
-    bench.loop.tell_again()
+    at_once(bench.loop.telling_again())
     assert bench.told[told:] == [[EngineStart("e", 30.0)]]
+
+
+async def test_a_worker_that_joins_is_told_of_a_few_engines_at_a_time_and_of_all() -> None:
+    bench = Bench(config=many(40))
+    before = len(bench.told)
+    looked = bench.paper.looked
+    for _ in bench.loop.telling_again():
+        assert bench.paper.looked - looked <= AT_ONCE
+        looked = bench.paper.looked
+    told = [start.engine for starts in bench.told[before:] for start in starts]
+    assert told == [f"e{at}" for at in range(40)]
+
+
+async def test_what_wakes_one_engine_of_many_looks_at_no_other() -> None:
+    bench = Bench(config=many(40, least=0))
+    looked, told = bench.paper.looked, len(bench.told)
+    bench.loop.woken(["e7"])
+    assert [[start.engine for start in starts] for starts in bench.told[told:]] == [["e7"]]
+    assert bench.paper.looked - looked <= 2  # how it stands, and what is told of it
 
 
 async def test_no_more_than_a_thousand_decisions_are_kept() -> None:

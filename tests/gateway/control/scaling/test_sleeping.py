@@ -174,6 +174,8 @@ class Bench:
         self.restarted: list[str] = []
         self._launched = launched
         self._fixed = fixed and not launched
+        self.in_use = True
+        """Whether the engine can be asked by now."""
         self._works: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.scaling = SleepScaling(
             self.below,
@@ -189,7 +191,7 @@ class Bench:
     # What is behind the names.
 
     def engine(self, name: str) -> Any:
-        return self.server
+        return self.server if self.in_use else None
 
     def launched(self, engine: str) -> bool:
         return self._launched
@@ -305,6 +307,18 @@ async def test_one_that_comes_awake_serves_as_soon_as_it_has_said_so() -> None:
     bench.roll.greets("e-0")
     assert bench.standing.ready == []
     await bench.settle()
+    assert (bench.standing.ready, bench.roll.resting()) == (["e-0"], {})
+
+
+async def test_one_that_comes_before_its_engine_can_be_asked_is_asked_in_the_next_look() -> None:
+    bench = Bench(1)
+    bench.in_use = False
+    assert bench.roll.greets is not None
+    bench.roll.greets("e-0")
+    await bench.settle()
+    assert bench.standing.ready == []
+    bench.in_use = True
+    await bench.scaling.look()
     assert (bench.standing.ready, bench.roll.resting()) == (["e-0"], {})
 
 
