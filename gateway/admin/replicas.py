@@ -34,8 +34,8 @@ class Replicas(Protocol):
     """Who knows the replicas."""
 
     def replicas(self, named: str | None = None) -> Iterable[Sequence[ReplicaStatus]]:
-        """All of them, an engine at a time, in the order of the configuration. Of those whose ENGINE/REPLICA is
-        `named`, where that is given, and more: of every engine that the name may begin with."""
+        """All of them, some of one engine at a time, in the order of the configuration. Where `named` is given, those
+        whose ENGINE/REPLICA that is, and more: those of every engine that the name may begin with."""
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether it is there to be sent anything."""

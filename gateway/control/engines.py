@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 _AT_ONCE = 8
 """URLs to a step: one takes 10 us."""
+_MANY = 256
+"""Replicas of which to have them is a step: those of 1,024 servers take 0.9 ms."""
 
 
 class Engines:
@@ -163,6 +165,8 @@ class Engines:
                 found[name] = self._finding(name, section.http_settings(timeout_s))
                 self._roster.enroll(name, observed[name])
             else:
+                if len(replicas) > _MANY:
+                    yield
                 built = section.http_settings(timeout_s)
                 yield from draft.put(name, built, replicas)
                 yield

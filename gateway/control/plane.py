@@ -268,7 +268,7 @@ class Plane:
         return await explained(self.links, question)
 
     def replicas(self, named: str | None = None) -> Iterator[list[ReplicaStatus]]:
-        """Every replica, an engine at a time, in the order of the configuration; see `Replicas`."""
+        """Every replica, some of one engine at a time, in the order of the configuration; see `Replicas`."""
         engines = list(self.settings.engines)
         if named is not None:
             engines = [engine for engine in engines if named.startswith(f"{engine}/")]

@@ -262,15 +262,18 @@ class Roster:
 
     def statuses(self, engine: str) -> list[ReplicaStatus]:
         """How each replica of one engine is."""
-        return [
-            ReplicaStatus(
-                engine,
-                id,
-                "unhealthy" if (engine, id) in self._down else self._state(engine, id),
-                self._drains((engine, id)),
-            )
-            for id in self._listed.get(engine, {})
-        ]
+        return list(itertools.chain.from_iterable(self.statuses_in_parts(engine)))
+
+    def statuses_in_parts(self, engine: str) -> Iterator[list[ReplicaStatus]]:
+        """The same, a few at a time: there may be thousands. Each part is true when it is taken."""
+        listed = list(self._listed.get(engine, ()))
+        for start in range(0, len(listed), AT_ONCE):
+            there = self._listed.get(engine, {})
+            yield [self._status(engine, id) for id in listed[start : start + AT_ONCE] if id in there]
+
+    def _status(self, engine: str, id: str) -> ReplicaStatus:
+        state = "unhealthy" if (engine, id) in self._down else self._state(engine, id)
+        return ReplicaStatus(engine, id, state, self._drains((engine, id)))
 
     def _state(self, engine: str, id: str) -> str:
         return "asleep" if self._resting.get((engine, id)) == "asleep" else "ready"
@@ -359,10 +362,13 @@ def _is_told(member: Member) -> bool:
 
 
 def every_replica(engines: Iterable[str], roster: Roster, launches: Launches) -> Iterator[list[ReplicaStatus]]:
-    """The replicas of these engines, an engine at a time; launched ones that are not ready by their state."""
+    """The replicas of these engines, some of one engine at a time; launched ones that are not ready by their state."""
     for engine in engines:
-        listed = roster.statuses(engine)
         begun = launches.each(engine)
+        if not begun:
+            yield from roster.statuses_in_parts(engine)
+            continue
+        listed = roster.statuses(engine)
         known = {status.replica for status in listed}
         launched = {replica: at for at, (replica, _) in enumerate(begun)}
         listed.sort(key=lambda status: launched.get(status.replica, 0))  # not as they became ready

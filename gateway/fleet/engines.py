@@ -8,7 +8,7 @@ go within it.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 
 from engines.http_engine import HttpEngine, HttpSettings
 from engines.operations import OPERATION_KEYS
@@ -17,6 +17,8 @@ from engines.port import Replica
 
 _AT_ONCE = 16
 """Replicas to a step: 16 take 0.2 ms."""
+_LOOKED_AT_ONCE = 256
+"""Replicas to a step of those that are compared."""
 
 
 class Built:
@@ -49,25 +51,35 @@ class Draft:
 
     def put(self, name: str, settings: HttpSettings, replicas: Iterable[Replica]) -> Iterator[None]:
         """An engine that is to be, in steps. Raises ValueError for a replica's URL that cannot be used."""
-        wanted = {replica.id: replica for replica in replicas}
+        wanted: dict[str, Replica] = {}
+        https = False
+        for at, replica in enumerate(replicas, 1):
+            wanted[replica.id] = replica
+            https = https or replica.url.startswith("https:")
+            if at % _LOOKED_AT_ONCE == 0:
+                yield
         old = self._now.get(name)
-        https = any(replica.url.startswith("https:") for replica in wanted.values())
         context = self._pools.contexts.get(settings.trust) if https else None
         renewed = old is not None and None not in (old.context, context) and old.context is not context
         if old is not None and old.engine.settings == settings and not renewed:
-            if list(old.replicas.items()) == list(wanted.items()):
+            if (yield from _same(old.replicas, wanted)):
                 self.engines[name] = old
                 return
             engine, known = old.engine, old.replicas
         else:
             engine, known = HttpEngine(name, settings, self._pools), {}
             self._made.append(engine)
-        changed = [replica for replica in wanted.values() if known.get(replica.id) != replica]
-        for at, replica in enumerate(changed, 1):
-            engine.add(replica)
-            if known:
-                self._added.append((engine, replica.id, known.get(replica.id)))
-            if at % _AT_ONCE == 0:
+        added = 0
+        for at, replica in enumerate(wanted.values(), 1):
+            before = known.get(replica.id)
+            if before != replica:
+                engine.add(replica)
+                added += 1
+                if known:
+                    self._added.append((engine, replica.id, before))
+                if added % _AT_ONCE == 0:
+                    yield
+            if at % _LOOKED_AT_ONCE == 0:
                 yield
         self.engines[name] = Built(engine, wanted, context)
 
@@ -107,3 +119,15 @@ class Draft:
                 if at % _AT_ONCE == 0:
                     yield
             yield
+
+
+def _same(one: Mapping[str, Replica], other: Mapping[str, Replica]) -> Generator[None, None, bool]:
+    """Whether both list the same replicas in the same order, in steps."""
+    if len(one) != len(other):
+        return False
+    for at, (replica, beside) in enumerate(zip(one.values(), other.values(), strict=True), 1):
+        if replica is not beside and replica != beside:
+            return False
+        if at % _LOOKED_AT_ONCE == 0:
+            yield
+    return True

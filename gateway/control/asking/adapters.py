@@ -124,13 +124,15 @@ class AdapterLoading:
     async def look(self) -> None:
         """One round: the step of the loop."""
         served = self._with_adapters()
-        if not served and not self._held:
+        if not served and not self._held and not self._changed:
             return
         replicas = {(name, replica.id) for name, engine in served.items() for replica in engine.replicas}
         for key in self._held.keys() - replicas:
             self._hold(key, frozenset())
-            for known in (self._held, self._changed, self._unloaded):
-                known.pop(key, None)
+            del self._held[key]
+        for noted in (self._changed, self._unloaded):  # what was on its way there when it left notes it again
+            for key in noted.keys() - replicas:
+                noted.pop(key)
         for name in self._served.keys() - served.keys():
             del self._served[name]
         await paced(functools.partial(self._ask, served[key[0]], key) for key in sorted(replicas))

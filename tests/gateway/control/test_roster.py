@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.port import Replica
+from gateway.control.launches import Launches
 from gateway.control.membership import Found, MemberDifference, Observed, Written
-from gateway.control.roster import AT_ONCE, MOST_TOLD, Roster
+from gateway.control.roster import AT_ONCE, MOST_TOLD, Roster, every_replica
 from gateway.fleet.members import Member, unpacked
 from gateway.fleet.steps import at_once
 
@@ -334,6 +335,18 @@ async def test_what_an_operator_drains_and_what_scaling_drains_do_not_undo_each_
     assert told.roster.retire("e", "a", leaving=False)
     assert [one.draining for one in told.roster.statuses("e")] == [False, False, True]
     assert not told.roster.retire("e", "nobody")
+
+
+async def test_how_thousands_of_replicas_are_is_told_a_few_at_a_time_each_as_it_is_by_then() -> None:
+    roster = Told().roster
+    roster.enroll("e", Written(tuple(at(f"{number}") for number in range(2 * AT_ONCE + 1))))
+    parts = every_replica(["e", "nobody"], roster, Launches(lambda *_: None, lambda: None))
+    told = [next(parts)]
+    roster.drain("e", f"{AT_ONCE}")
+    roster.enroll("e", Written(tuple(at(f"{number}") for number in range(2 * AT_ONCE))))
+    told += parts
+    assert [len(part) for part in told if part] == [AT_ONCE, AT_ONCE]
+    assert [one.replica for part in told for one in part if one.draining] == [f"{AT_ONCE}"]
 
 
 async def test_what_changes_while_all_members_are_gathered_is_as_it_is_at_the_end() -> None:

@@ -130,3 +130,23 @@ def test_a_worker_that_joins_hears_of_all_adapters_a_few_replicas_at_a_time_each
         await bench.supervisor.close()
 
     in_virtual_time(work)
+
+
+def test_nothing_is_kept_of_a_replica_that_leaves_while_an_adapter_is_being_unloaded_there() -> None:
+    async def work() -> None:
+        bench = Bench()
+        adapters, engine = bench.asking.adapters, bench.fleet.engine
+        await adapters.look()
+        unloading = asyncio.ensure_future(adapters._unload(cast(Any, engine), ("e", "0"), "sql"))
+        await asyncio.sleep(0)
+        engine.replicas = engine.replicas[1:]
+        await adapters.look()
+        assert ("e", "0") not in adapters._held
+        unloading.cancel()
+        await asyncio.wait([unloading])
+        assert [*adapters._changed] == [("e", "0")]
+        await adapters.look()
+        assert (adapters._changed, adapters._unloaded) == ({}, {})
+        await bench.supervisor.close()
+
+    in_virtual_time(work)
