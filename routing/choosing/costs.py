@@ -12,7 +12,8 @@
     failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle. While more
                than one is to be got over, it is not taken to hold anything, nor to be anybody's home
     limits     what is left of the wait for a provider's limits, the nearer their end (`routing.replicas.quota`)
-    affinity   less on the home of its conversation, or, where several choose who share no index, of its beginning
+    affinity   less on the home of its conversation, or, where several choose who share no index, of its beginning, and
+               on who holds that (`homes.py`)
     start      where engines differ: what a request takes on each without any of the above
     zone       what it costs more where the replica is in another zone
     price      what the tokens cost there, at so many milliseconds a US dollar
@@ -30,13 +31,11 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from xxhash import xxh3_64_intdigest
-
+from routing.choosing.homes import Homes
 from routing.choosing.opinion import Cost, Opinion
 from routing.choosing.overflow import Overflow
-from routing.choosing.ring import HashRing
 from routing.choosing.terms import LATENESS, Terms, shares_of_load, usd_of
-from routing.choosing.usable import draw, home_on, ring_of, usable
+from routing.choosing.usable import draw, usable
 from routing.facts import RequestFacts
 from routing.model import Endpoint
 from routing.prefix.index import PrefixIndex
@@ -53,10 +52,6 @@ hot prompts it is .17 on 4 replicas with room for 16 each, and under .02 on 16 o
 EVICTION: Final = 1.0
 LOAD_MS: Final = 1.0
 LOAD_ROOMY_MS: Final = 4.0
-AFFINITY: Final = 16.0
-"""Times the prefill of the prompt, at infinitely many peers; with one that knows everything there is none."""
-HOME_BLOCKS: Final = 16
-"""4 KiB: what tells most prompts apart, and most of a conversation's turns not."""
 _LOOK_AGAIN_S: Final = 0.1
 """How old the pool's mean rate, how crowded its caches are, who is full, and what engines say of their load may be."""
 
@@ -71,6 +66,7 @@ class LeastCost:
         "_foreign_ms",
         "_fresh_per_token",
         "_further",
+        "_homes",
         "_index",
         "_least_foreign_ms",
         "_least_per_token",
@@ -84,13 +80,11 @@ class LeastCost:
         "_places",
         "_pool",
         "_rates",
-        "_ring",
         "_session",
         "_slo_ms",
         "_slots",
         "_slow_start_s",
         "_states",
-        "_stay",
         "_table",
     )
 
@@ -112,9 +106,8 @@ class LeastCost:
         self._index: PrefixIndex | None = table.prefixes if terms.caches else None
         self._by_slot: dict[int, list[int]] = {}
         self._slots = 0
-        self._stay = 0.0
-        """How many times the prefill of a prompt its home is worth, where others choose who share no index."""
-        self._ring: HashRing | None = ring_of(pool) if terms.session and pool else None
+        self._homes: Homes | None = Homes(pool, session=True) if terms.session and pool else None
+        """Of prompts only where others choose who share no index."""
         if terms.caches:
             for at, endpoint in enumerate(self._pool):
                 slot = table.slot_of(endpoint.state)
@@ -146,7 +139,7 @@ class LeastCost:
         if now >= self._next_s:
             self._look(now)
         cached = self._cached(facts)
-        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts, now)
+        favoured, favour_ms = (-1, 0.0) if self._homes is None else self._homes.of(facts, now)
         drawn = -1.0
         if self._even:
             drawn = rng.random()
@@ -209,6 +202,7 @@ class LeastCost:
         pool, states, rates, even = self._pool, self._states, self._rates, self._even
         foreign_ms, per_token, further, request_ms = self._foreign_ms, self._per_token, self._further, self._load_ms
         tokens, fresh, fresh_per_token = facts.prompt_tokens, facts.fresh_tokens(), self._fresh_per_token
+        kept_ms = favour_ms * self._kept() / max(1, tokens) if favoured >= 0 else 0.0
         best, least = -1, 0.0
         for at in places:
             state = states[at]
@@ -230,8 +224,11 @@ class LeastCost:
             if self._slow_start_s:
                 load_ms /= state.share(now, self._slow_start_s)
             cost = load_ms + uncached * (ms_per_token + per_token[at]) + fresh * fresh_per_token[at]
-            if at == favoured and state.failed_until_s - now <= FAILED_S:
-                cost -= favour_ms
+            if at == favoured:
+                if state.failed_until_s - now <= FAILED_S:
+                    cost -= favour_ms
+            elif kept_ms:
+                cost -= (tokens - uncached) * kept_ms
             if further:
                 cost += self._further_ms(pool[at], facts, uncached, now)
             if best < 0 or cost < least:
@@ -266,8 +263,10 @@ class LeastCost:
         if now >= self._next_s and self._pool:
             self._look(now)
         cached = self._cached(facts) or [0] * len(self._pool)
-        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts, now)
-        costs = [self._cost(at, facts, cached[at], favour_ms if at == favoured else 0.0, now) for at in self._places]
+        favoured, favour_ms = (-1, 0.0) if self._homes is None else self._homes.of(facts, now)
+        kept_ms = favour_ms * self._kept() / max(1, facts.prompt_tokens)
+        favours = [favour_ms if at == favoured else cached[at] * kept_ms for at in self._places]
+        costs = [self._cost(at, facts, cached[at], favours[at], now) for at in self._places]
         chosen = self.pick(facts, now, rng, skip)
         if chosen is None:
             return Opinion(None, "of least cost", tuple(costs))
@@ -338,36 +337,16 @@ class LeastCost:
                         cached[at] = before[at]
         return cached
 
-    def _favour(self, ring: HashRing, facts: RequestFacts, now: float) -> tuple[int, float]:
-        """The home that every gateway would give the prompt, and what being sent there is worth in milliseconds.
-
-        Without sessions it hangs on the block that ends the first `HOME_BLOCKS`, or on the first one that is not held
-        by most of the pool anyway: on what a conversation has of its own, whatever system prompt all of them share.
-        """
-        if self._session:
-            session = facts.session
-            if not session:
-                return -1, 0.0
-            whole = facts.prompt_tokens * (1.0 + OTHERS) * self._mean_ms_per_token()
-            return home_on(ring, xxh3_64_intdigest(session.encode()), self._pool, now), whole
-        chain = facts.prefix
-        common = facts.held_by(len(self._pool) // 2 + 1)
-        if common >= len(chain):
-            return -1, 0.0
-        own = facts.prompt_tokens - facts.tokens_of(common)
-        home = chain[min(len(chain) - 1, max(common, HOME_BLOCKS - 1))]
-        return home_on(ring, home, self._pool, now), own * self._stay * self._mean_ms_per_token()
-
     def home(self, facts: RequestFacts, now: float) -> Endpoint | None:
-        at = -1 if self._ring is None else self._favour(self._ring, facts, now)[0]
+        at = -1 if self._homes is None else self._homes.of(facts, now)[0]
         return self._pool[at] if at >= 0 else None
 
     def _look(self, now: float) -> None:
         """Read what changes slowly: rates, how full caches are, what engines say of load, how many choose beside us."""
         self._next_s = now + _LOOK_AGAIN_S
+        choosers = self._table.choosers(self._engines)
         if self._index is not None and not self._session:
-            self._stay = AFFINITY * (1.0 - 1.0 / self._table.choosers(self._engines))
-            self._ring = (self._ring or ring_of(self._pool)) if self._stay else None
+            self._homes = (self._homes or Homes(self._pool, session=False)) if choosers > 1 else None
         self._rates = together([state.prefill for state in self._states])
         mean = self._mean_ms_per_token()
         index, foreign = self._index, [state.reported.foreign_requests(now) for state in self._states]
@@ -383,8 +362,21 @@ class LeastCost:
             full = 0.0 if index is None else index.fullness(state.slot)
             self._per_token[at] = others + room + (eviction * full if full < 1.0 else eviction)
             self._foreign_ms[at] = self._load_ms * foreign[at] + self._rates[at] * state.foreign_tokens(now)
+        if self._homes is not None:
+            self._homes.look(choosers, mean, self._mean_load_ms(), crowding)
         self._least_foreign_ms = min(self._foreign_ms)
         self._least_per_token = min([rate + more for rate, more in zip(self._rates, self._per_token, strict=True)])
+
+    def _kept(self) -> float:
+        return self._homes.kept if self._homes is not None else 0.0
+
+    def _mean_load_ms(self) -> float:
+        """What waits at a replica of the pool, without what is rare."""
+        load_ms = sum(self._foreign_ms)
+        for state, rate in zip(self._states, self._rates, strict=True):
+            load_ms += (state.prefill_tokens + state.remote_prefill_tokens) * rate
+            load_ms += self._load_ms * (state.in_flight_requests + state.remote_requests)
+        return load_ms / len(self._pool)
 
     def _mean_ms_per_token(self) -> float:
         return sum(self._rates) / len(self._rates)

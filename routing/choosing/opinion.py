@@ -23,7 +23,7 @@ class Cost:
     others_ms: float = 0.0
     eviction_ms: float = 0.0
     affinity_ms: float = 0.0
-    """Below 0 on the home of the prompt."""
+    """Below 0 on the home of the prompt, and, where several gateways choose, on who holds it."""
     start_ms: float = 0.0
     zone_ms: float = 0.0
     price_ms: float = 0.0

@@ -17,6 +17,9 @@ MOST_POINTS: Final = 64
 _ALL_POINTS: Final = 2048
 """Of a ring, about: to make one takes a millisecond, and the streams' loop makes it."""
 _FEWEST_POINTS: Final = 8
+_LEAST_BYTES: Final = 9
+"""Of a name: of 4 to 8 bytes, XXH3 adds the seed to the very bits in which `e/1/m` and `e/2/m` differ, so that points
+of the one fall on points of the other."""
 
 
 class HashRing:
@@ -29,7 +32,7 @@ class HashRing:
         each = min(MOST_POINTS, max(_FEWEST_POINTS, _ALL_POINTS // max(1, len(names))))
         points: list[tuple[int, int]] = []
         for place, name in enumerate(names):
-            encoded = name.encode()
+            encoded = name.encode().ljust(_LEAST_BYTES, b"\0")
             points += [(xxh3_64_intdigest(encoded, number), place) for number in range(each)]
         points.sort()
         self._keys = [key for key, _ in points]

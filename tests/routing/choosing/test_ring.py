@@ -51,6 +51,16 @@ def test_who_is_next_is_who_would_own_the_key_if_those_before_were_gone(names: l
             assert left[after.place(key)] == names[order[1]]
 
 
+@pytest.mark.parametrize("form", ["t0/{}/up", "e/{}/m", "{}", "engine/{}/model"])
+def test_no_two_share_a_point_however_short_and_alike_their_names_are(form: str) -> None:
+    names = [form.format(at) for at in range(10)]
+    ring, back = HashRing(names), HashRing(names[::-1])
+    assert len(set(ring._keys)) == len(ring._keys)
+    assert [names[ring.place(key)] for key in KEYS] == [names[::-1][back.place(key)] for key in KEYS]
+    shares = Counter(map(ring.place, KEYS))
+    assert max(shares.values()) < 2.0 * len(KEYS) / len(names)
+
+
 @pytest.mark.parametrize("size", [2, 4, 16, 64])
 def test_shares_are_fair(size: int) -> None:
     shares = Counter(map(HashRing([f"replica-{i}" for i in range(size)]).place, KEYS))
