@@ -125,8 +125,9 @@ class WaitingRoom:
         facts = guest.facts
         room = False
         refuses = serving.route.refuse_late_ms > 0.0
-        if not line.waiting or (refuses and line.passes(facts)):
-            found, room = choose_with_room(serving.route, facts, now, self._rng)
+        # Whom it need not wait for (`freed`, below) makes it no later.
+        if not line.waiting or (refuses and (serving.route.is_divided or line.passes(facts))):
+            found, room = choose_with_room(serving.route, facts, now, self._rng, endpoint)
             if not room and self.give_way is not None and self.give_way(serving):
                 found, room = choose_with_room(serving.route, facts, now, self._rng)
             endpoint = found or endpoint

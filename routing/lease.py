@@ -89,9 +89,9 @@ class Lease:
         self._ticket = state.breaker.admit(now)
         if streams:
             state.charge(prompt_tokens, output_tokens)
-            self._ahead_tokens = state.ahead_tokens(now)
         else:
             state.charge_plain(prompt_tokens, output_tokens, now)
+        self._ahead_tokens = state.ahead_tokens(now)
         self._prompt_tokens = prompt_tokens
         self._output_tokens = output_tokens
         self._meter = meter
@@ -128,8 +128,11 @@ class Lease:
         if self._works or self._told:
             return
         self._works = True
-        if self._streams:
-            self._state.prefill.learn(self._ahead_tokens, (now - self._taken_s) * 1e3, now)
+        prefill, took_ms = self._state.prefill, (now - self._taken_s) * 1e3
+        # A plain answer is whole later than its first token came. One that is so sooner than a first token should come
+        # shows all the same that its replica is faster than it once was: streams to tell it may not come any more.
+        if self._streams or (prefill.learned and took_ms < prefill.ttft_ms(self._ahead_tokens)):
+            prefill.learn(self._ahead_tokens, took_ms, now)
         if self._state.aside_until_s:
             self._state.stand_in()
         if self._state.failed_until_s:

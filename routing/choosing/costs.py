@@ -256,6 +256,9 @@ class LeastCost:
     def overflows(self, now: float) -> bool:
         return self._overflow is not None and now < self._overflow.until_s
 
+    def tries(self) -> bool:
+        return self._overflow is not None and self._overflow.tries()
+
     def soonest(self, facts: RequestFacts, now: float, skip: Collection[Endpoint] = ()) -> Endpoint | None:
         return min(usable(self._pool, now, skip), key=lambda one: self.ttft_ms(one, facts, now), default=None)
 

@@ -10,16 +10,21 @@ RECOVERY: Final = 4.0
 """Times the objective: a pool overflows until for so long nothing was late that would not have been on idle engines. As
 long as there is too much to do, something is, sooner than that."""
 
+TRIED: Final = 32
+"""Of so many that would be late, one is sent all the same. Where only those go that find nobody before them, nothing is
+learned of a replica with several at once, and one that computes them together would be taken to be slow for ever."""
+
 
 class Overflow:
     """Of one pool and one objective."""
 
-    __slots__ = ("slo_ms", "until_s")
+    __slots__ = ("_refused", "slo_ms", "until_s")
 
     def __init__(self, slo_ms: float) -> None:
         self.slo_ms = slo_ms
         self.until_s = float("-inf")
         """While it overflows, requests go to the next pool sooner."""
+        self._refused = 0
 
     def late(self, ttft_ms: float, queue_ms: float, now: float) -> bool:
         """Whether a first token after `ttft_ms` misses the objective; `queue_ms` of that is for what waits before it.
@@ -34,6 +39,11 @@ class Overflow:
         if ttft_ms - queue_ms <= due_ms:
             self.until_s = now + RECOVERY * self.slo_ms * 1e-3
         return True
+
+    def tries(self) -> bool:
+        """Whether this one of those that would be refused is sent, to see whether it is late."""
+        self._refused = (self._refused + 1) % TRIED
+        return not self._refused
 
     def due_ms(self, now: float) -> float:
         """What is in time now."""

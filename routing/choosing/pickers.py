@@ -51,6 +51,9 @@ class Picker(Protocol):
     def overflows(self, now: float) -> bool:
         """Whether lately something was late for want of engines, and not for its size."""
 
+    def tries(self) -> bool:
+        """Whether this one of those that would be late is sent all the same (`routing.choosing.overflow`)."""
+
     def soonest(self, facts: RequestFacts, now: float, skip: Collection[Endpoint] = ()) -> Endpoint | None:
         """Whose first token should come first, of those available and not in `skip`, whatever else it costs; None where
         there is none, or the policy predicts it of nobody. Call `pick` first."""
@@ -87,6 +90,9 @@ class WithoutForecast(Picker):
         return 0.0
 
     def overflows(self, now: float) -> bool:
+        return False
+
+    def tries(self) -> bool:
         return False
 
     def soonest(self, facts: RequestFacts, now: float, skip: Collection[Endpoint] = ()) -> Endpoint | None:

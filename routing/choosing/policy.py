@@ -25,7 +25,8 @@ SPARE: Final = 0.5
 where it costs least goes there. To compute a prompt again that another one holds takes time from all, and where queues
 are long everywhere more would have to be refused for it."""
 MOST_MARGIN: Final = 0.5
-"""Of the objective: however little can be foreseen, engines are to have something to do."""
+"""Of what the objective leaves beside the request's own prefill. However little can be foreseen, engines are to have
+something to do; and whoever is only ever asked while idle shows nothing of what it does with several at once."""
 
 
 def choose(
@@ -73,16 +74,19 @@ def choose(
 
 
 def choose_with_room(
-    route: ModelRoute, facts: RequestFacts, now: float, rng: random.Random
+    route: ModelRoute, facts: RequestFacts, now: float, rng: random.Random, chosen: Endpoint | None = None
 ) -> tuple[Endpoint | None, bool]:
     """The endpoint for the request among those not known to be full; and whether there is one.
 
     Where there is, and one of its tier that is full holds the prompt, that one, if it is the cheapest with its queue:
     to be sent away for a moment's queue costs a prefill elsewhere, and whoever comes next is sent away for that one.
     When all are full, the one that would be asked all the same; None when nothing at all is available.
+    `chosen`: what `choose` has said already, at the same `now`; it is not asked again where nobody is full.
     """
     pools = route.asked(facts.operation).pools
     full = {endpoint for pool in pools for endpoint in pool if is_full(endpoint, facts, route, now)}
+    if chosen is not None and not full:
+        return chosen, True
     endpoint = choose(route, facts, now, rng, full)
     if endpoint is None or endpoint in full:
         return endpoint, False
@@ -102,15 +106,20 @@ def in_time(
 
     That is `endpoint`, which was chosen for it at `now`, `room` saying whether it is not full; or, where it would be
     late there after `waited_s` in line, whoever is soonest of all tiers, if that one has time to spare (`SPARE`). None
-    where nothing is refused for being late: work of negative priority, replicas of which nothing has been learned, and
+    where nothing is refused for being late: work of negative priority, replicas of which nothing has been learned, one
+    of `TRIED` that would be refused, so that it is seen whether they would have been late, and
     a prompt that is too long for the objective on any engine, unless those within it are late for want of engines too:
     then it may go to an idle one.
     """
     if route.refuse_late_ms <= 0.0 or facts.priority < 0:
         return endpoint, None
+    pickers = route.asked(facts.operation).pickers
     # Where all are full, nobody has asked yet whether it is late.
-    route.asked(facts.operation).pickers[endpoint.tier].late(endpoint, facts, now)
-    return foresee(route, endpoint, facts, now, room, waited_s)
+    pickers[endpoint.tier].late(endpoint, facts, now)
+    endpoint, first = foresee(route, endpoint, facts, now, room, waited_s)
+    if room and first is not None and first.over_s > 0.0 and pickers[endpoint.tier].tries():
+        return endpoint, None
+    return endpoint, first
 
 
 def foresee(
@@ -122,11 +131,19 @@ def foresee(
     speakers = route.asked(facts.operation)
     first = _first_token(speakers, endpoint, facts, route.refuse_late_ms, waited_s, now)
     if first is not None and room and first.over_s > 0.0:
-        sooner = _soonest(route, speakers, facts, now)
-        if sooner is not None and sooner is not endpoint:
+        skip = {one for pool in speakers.pools for one in pool if is_full(one, facts, route, now)}
+        if route.filters:
+            skip.update(refused(route, speakers, facts, now))
+        # Whoever is soonest need not be idle: to compute the prompt may take longer than the queue of who holds it.
+        busy = {one for pool in speakers.pools for one in pool if one.state.all_ahead_tokens(now) > 0.0}
+        for passed in (skip, skip | busy):
+            sooner = _soonest(speakers, facts, now, passed)
+            if sooner is None or sooner is endpoint:
+                continue
             other = _first_token(speakers, sooner, facts, route.refuse_late_ms, waited_s, now)
             if other is None or other.comes_s <= max(SPARE * other.due_s, other.alone_s):
                 endpoint, first = sooner, other
+                break
     if first is None or first.alone_s * 1e3 <= route.refuse_late_ms:
         return endpoint, first
     return endpoint, first if any([one.overflows(now) for one in speakers.pickers]) else None  # noqa: C419 - compiled, it is faster
@@ -142,17 +159,15 @@ def _first_token(
     comes_ms = picker.ttft_ms(endpoint, facts, now)
     own_ms = facts.uncached_tokens(endpoint.state.slot) * prefill.ms_per_token
     one_ms = own_ms / max(1, len(speakers.pools[endpoint.tier]))
-    margin_ms = min(MARGIN * prefill.off_ms, MOST_MARGIN * slo_ms) if picker.overflows(now) else 0.0
     alone_ms = prefill.base_ms + own_ms
+    most_ms = MOST_MARGIN * max(0.0, slo_ms - alone_ms)
+    margin_ms = min(MARGIN * prefill.off_ms, most_ms) if picker.overflows(now) else 0.0
     due_s = slo_ms * 1e-3 - waited_s
     return FirstToken(due_s, comes_ms * 1e-3, alone_ms * 1e-3, one_ms * 1e-3, margin_ms * 1e-3)
 
 
-def _soonest(route: ModelRoute, speakers: Tiers, facts: RequestFacts, now: float) -> Endpoint | None:
-    """Whose first token should come first, of those that may be asked and are not full."""
-    skip = {one for pool in speakers.pools for one in pool if is_full(one, facts, route, now)}
-    if route.filters:
-        skip.update(refused(route, speakers, facts, now))
+def _soonest(speakers: Tiers, facts: RequestFacts, now: float, skip: Collection[Endpoint]) -> Endpoint | None:
+    """Whose first token should come first, of those that may be asked and are not in `skip`."""
     best: Endpoint | None = None
     least_ms = 0.0
     for picker in speakers.pickers:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from engines.model import Operation
+from routing.choosing.filters import Filter
 from routing.waiting.admission import DEFAULT_ADMISSION, AdmissionSettings
 from tests.gateway.flights import Bench, FakeConnection, StepClock
-from tests.gateway.test_waiting import finish
+from tests.gateway.test_waiting import PICTURE, OnlyAt, finish
 
 pytestmark = pytest.mark.usefixtures("now")
 
@@ -15,10 +16,14 @@ ONE = AdmissionSettings(in_flight=1)
 
 
 def bench_of(
-    now: StepClock, *tiers: int, admission: AdmissionSettings = DEFAULT_ADMISSION, refuse_late_ms: float | None = 500.0
+    now: StepClock,
+    *tiers: int,
+    admission: AdmissionSettings = DEFAULT_ADMISSION,
+    refuse_late_ms: float | None = 500.0,
+    filters: tuple[Filter, ...] = (),
 ) -> Bench:
     """Replicas of 20 ms and 0.1 ms a token."""
-    bench = Bench(now, *tiers, policy="slo", refuse_late_ms=refuse_late_ms, admission=admission)
+    bench = Bench(now, *tiers, policy="slo", refuse_late_ms=refuse_late_ms, admission=admission, filters=filters)
     for state in bench.table:
         state.prefill.learn(1000.0, 120.0, now.now_s)
     return bench
@@ -147,3 +152,15 @@ def test_batch_work_that_waits_makes_nobody_late_who_finds_room(now: StepClock) 
     assert (len(bench.calls), bench.route.line.waiting) == (2, 1)
     _, client = bench.begin(max_tokens=200)
     assert (client.state, len(bench.calls), bench.ledger.sheds) == ("waiting", 3, [])
+
+
+def test_who_need_not_wait_for_the_line_is_not_late_for_it(now: StepClock) -> None:
+    """Those that wait want pictures, which replica 0 alone takes; replica 1 is idle."""
+    bench = bench_of(now, 2, admission=ONE, filters=(OnlyAt(),))
+    for state in bench.table:
+        state.decode.learn(50.0, now.now_s)
+    for most in (1, 200):
+        bench.begin(messages=[{"role": "user", "content": PICTURE}], max_tokens=most)
+    assert bench.route.line.waiting == 1
+    bench.begin(max_tokens=200)
+    assert ([call.replica for call in bench.calls], bench.ledger.sheds) == (["0", "1"], [])

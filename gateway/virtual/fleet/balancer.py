@@ -51,6 +51,9 @@ class Rule(Protocol):
     def overflows(self, now: float) -> bool:
         return False
 
+    def tries(self) -> bool:
+        return False
+
     def soonest(self, facts: RequestFacts, now: float, skip: Collection[Endpoint] = ()) -> Endpoint | None:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.choosing.explain import explain
+from routing.choosing.overflow import TRIED
 from routing.choosing.policy import MARGIN, SPARE, choose, foresee, in_time
-from routing.facts import RequestFacts
+from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
+from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
 from routing.replicas.replica_table import ReplicaTable
 from routing.route import ModelRoute
@@ -160,6 +163,117 @@ def test_of_what_a_request_may_take_its_wait_in_line_is_gone() -> None:
     busy(route, 1000, 1000, 1000)
     refused = [is_refused(in_time(route, endpoint, facts, 0.0, waited_s=waited_s)[1]) for waited_s in (0.27, 0.29)]
     assert refused == [False, True]
+
+
+class Prompt:
+    """Of 63 whole blocks."""
+
+    def prefix(self) -> list[int]:
+        return list(range(1, 64))
+
+    def session(self) -> str:
+        return ""
+
+    def needs(self) -> Needs:
+        return NO_NEEDS
+
+
+def test_one_that_is_idle_is_asked_though_who_holds_the_prompt_would_be_sooner() -> None:
+    """It would be late there by the margin alone, and the idle one is as soon as it can be."""
+    route = refusing()
+    for endpoint in route.whole.pools[0]:
+        for off_ms in (-100.0, 100.0) * 20:
+            endpoint.state.prefill.learn(1000.0, 120.0 + off_ms, 0.0)
+    busy(route, 9000, 9000, 9000)
+    assert is_refused(asked(route, 100)[1])  # so it overflows
+    holder, idle, _ = route.endpoints()
+    facts = RequestFacts(OPERATION, 4500, 10, Prompt())
+    route.sent(facts, holder)
+    busy(route, 4100, 0, 9000)
+    assert route.prefixes is not None
+    facts.matched(route.prefixes)
+    picker = route.whole.pickers[0]
+    assert picker.ttft_ms(holder, facts, 0.0) < picker.ttft_ms(idle, facts, 0.0) < SLO_MS
+    assert is_refused(foresee(route, holder, facts, 0.0, room=False)[1])
+    endpoint, first = in_time(route, holder, facts, 0.0)
+    assert endpoint is idle
+    assert not is_refused(first)
+
+
+def test_of_many_that_would_be_refused_one_is_sent_to_see_whether_it_is_late() -> None:
+    route = refusing()
+    busy(route, 9000, 9000, 9000)
+    told = [is_refused(asked(route, 100)[1]) for _ in range(3 * TRIED)]
+    assert told == ([True] * (TRIED - 1) + [False]) * 3
+
+
+@settings(deadline=None)
+@given(tokens=st.integers(1, 4700), off_ms=st.floats(0.0, 1e5))
+def test_however_little_is_foreseen_half_of_what_is_left_is_for_what_comes_before(tokens: int, off_ms: float) -> None:
+    route = refusing()
+    for endpoint in route.endpoints():
+        for sign in (-1.0, 1.0) * 20:
+            endpoint.state.prefill.learn(1000.0, max(0.0, 120.0 + sign * off_ms), 0.0)
+    busy(route, 90_000_000, 90_000_000, 90_000_000)
+    asked(route, 100)  # so it overflows, if anything can
+    endpoint = next(route.endpoints())
+    busy(route, 0, 0, 0)
+    first = foresee(route, endpoint, RequestFacts(OPERATION, tokens, 10), 0.0)[1]
+    if first is not None and first.alone_s < first.due_s:
+        assert first.latest_s >= (first.alone_s + first.due_s) / 2 - 1e-9
+
+
+class Together:
+    """A replica that computes however many prompts together, in about 270 ms."""
+
+    def __init__(self, seed: int) -> None:
+        spec = ModelSpec(
+            "m", (TargetSpec("api", "up", ("0",), SPOKEN, 0),), "slo", slo_ttft_ms=SLO_MS, refuse_late=True
+        )
+        self.route = build_fleet([spec], ReplicaTable()).models["m"]
+        self.rng = random.Random(seed)
+        self.ends: list[tuple[float, int, Lease]] = []
+        self.sent = 0
+
+    def asked(self, now: float, streams: bool = True) -> bool:
+        """Whether one more was refused."""
+        while self.ends and self.ends[0][0] <= now:
+            ends_s, _, lease = heapq.heappop(self.ends)
+            lease.works(ends_s, self.rng)
+            lease.first_byte()
+            lease.release(ends_s)
+        facts = RequestFacts(OPERATION, 2000, 10)
+        facts.streams = streams
+        endpoint = choose(self.route, facts, now, self.rng)
+        assert endpoint is not None
+        endpoint, first = in_time(self.route, endpoint, facts, now)
+        if is_refused(first):
+            return True
+        self.sent += 1
+        lease = Lease(endpoint.state, facts, now, None, LeaseSeries())
+        ends_s = now + max(30.0, self.rng.gauss(270.0, 150.0)) * 1e-3
+        heapq.heappush(self.ends, (ends_s, self.sent, lease))
+        return False
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_who_was_only_ever_asked_alone_is_not_taken_to_be_slow_for_ever(seed: int) -> None:
+    """All prompts are alike, so that the line of what the first ones took says nothing of a queue."""
+    engine = Together(seed)
+    assert not any(engine.asked(float(second)) for second in range(60))
+    refused = [engine.asked(60.0 + at / 150.0) for at in range(150 * 120)]
+    assert sum(refused[: 150 * 2]) > 20
+    assert sum(refused[-150 * 20 :]) == 0
+
+
+def test_plain_answers_alone_tell_that_a_replica_is_not_slow_any_more() -> None:
+    engine = Together(1)
+    prefill = next(engine.route.endpoints()).state.prefill
+    for tokens in (1000.0, 3000.0) * 30:
+        prefill.learn(tokens, 20.0 + 0.24 * tokens, 0.0)
+    told = [engine.asked(1.0 + at / 20.0, streams=False) for at in range(20 * 240)]
+    assert sum(told[:400]) > 100
+    assert sum(told[-400:]) == 0
 
 
 def test_an_explanation_says_that_it_would_be_refused_and_why() -> None:

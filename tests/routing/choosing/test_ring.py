@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
-from routing.choosing.ring import HashRing
+from routing.choosing.ring import _LEAST_BYTES, HashRing
 
-names = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=40, unique=True)
+names = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8),
+    min_size=2,
+    max_size=40,
+    unique=True,
+)
 _RNG = random.Random(5)
 KEYS = [_RNG.getrandbits(64) for _ in range(2000)]
 
@@ -66,6 +73,22 @@ def test_shares_are_fair(size: int) -> None:
     shares = Counter(map(HashRing([f"replica-{i}" for i in range(size)]).place, KEYS))
     assert len(shares) == size
     assert max(shares.values()) < 2.0 * len(KEYS) / size
+
+
+@pytest.mark.parametrize("size", [3, 256, 700])
+def test_who_owns_a_key_is_whose_point_comes_next(size: int) -> None:
+    """To the last bit: gateways of two versions, beside each other, say the same."""
+    names = [f"replica-{i}" for i in range(size)]
+    each = min(64, max(8, 2048 // size))
+    points = sorted(
+        (xxh3_64_intdigest(name.encode().ljust(_LEAST_BYTES, b"\0"), n), at)
+        for at, name in enumerate(names)
+        for n in range(each)
+    )
+    ring = HashRing(names)
+    for key in [0, 2**64 - 1, *KEYS[:200]]:
+        at = bisect_left([point for point, _ in points], key)
+        assert ring.place(key) == points[at if at < len(points) else 0][1]
 
 
 def test_a_ring_without_places_has_none() -> None:
