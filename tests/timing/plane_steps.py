@@ -225,6 +225,8 @@ async def looked(loads: EngineLoads) -> dict[str, float]:
 
     scaling = Autoscaling(Nobody(), ask, loads.kv_usage, lambda _: None)
     found = {"300 engines are scaled from now on": await least(lambda: in_slices(scaling.using(settings)))}
+    found["a request wakes one of them"] = await least(lambda: once(lambda: scaling.woken(["e7"])))
+    found["a worker joins that hears of their starts"] = await least(lambda: in_slices(scaling.telling_again()))
     return found | {"the autoscaler looks": await least(scaling.look)}
 
 
