@@ -236,12 +236,16 @@ class LiveFleet:
                     yield from self.table.void(state)
             if at % _AT_ONCE == 0:
                 yield
-        prefixes = self.table.prefixes
-        for at, state in enumerate(tuple(self.table.slotted.values()), 1):
-            if self.table.find(state.key) is state:  # it may have left in the meantime
-                state.tally.judge(prefixes.fullness(state.slot), clock.monotonic())
-            if at % _AT_ONCE == 0:
-                yield
+        # By the engines' ids, which are text: each pass of the collector in between would look through a list of 19,200
+        # states that is held here, for up to 8 ms.
+        for name, built in tuple(self._engines.items()):
+            for at, replica in enumerate(built.ids, 1):
+                state = self.table.slotted.get((name, replica))
+                if state is not None:
+                    state.tally.judge(self.table.prefixes.fullness(state.slot), clock.monotonic())
+                if at % _AT_ONCE == 0:
+                    yield
+            yield
         for served in self._each():
             route = served.serving.route
             if route.prefixes is not None:

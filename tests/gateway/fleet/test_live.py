@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 from pathlib import Path
@@ -21,7 +22,7 @@ from gateway.fleet.snapshot import UNNAMED
 from gateway.fleet.steps import at_once
 from gateway.workers.exchange.messages import LoadReport
 from routing.failing.breaker import Verdict
-from routing.replicas.replica import NO_SLOT, SEED_CACHE_BLOCKS
+from routing.replicas.replica import NO_SLOT, SEED_CACHE_BLOCKS, ReplicaState
 from routing.route import Tiers
 from tests.gateway.fleet.fleets import Fleets
 
@@ -336,6 +337,43 @@ async def test_what_engines_say_of_their_load_reaches_the_states_and_unknown_rep
     assert (b.reported.running(now), b.cache_tokens) == (None, 0)
     at_once(fleets.live.take_reports([LoadReport("w0", "a", 0, 0, 0.0, None)], 2.0))
     assert (a.reported.waiting(now), a.cache_tokens) == (0, 16_000)  # what was told once of its size still holds
+
+
+async def test_no_list_of_all_states_is_held_while_reports_are_taken_in() -> None:
+    """Each pass of the garbage collector would look through it, for milliseconds where there are 19,200."""
+    fleets, count = Fleets(), 40
+    engines = {f"w{number}": written("a", "b") for number in range(count)}
+    fleets.configure(
+        document(engines, {f"m{number}": {"targets": [{"engine": f"w{number}"}]} for number in range(count)})
+    )
+    for state in fleets.live.table:
+        fleets.live.table.slot_of(state)
+
+    def lists_of_states() -> int:
+        several = [one for one in gc.get_objects() if type(one) in (list, tuple) and len(one) > count]
+        return len([one for one in several if type(one[0]) is ReplicaState and type(one[-1]) is ReplicaState])
+
+    gc.collect()
+    before, judged = lists_of_states(), 0
+    for _ in fleets.live.take_reports([LoadReport("w0", "a", 30, 10, 0.5, 16_000)], 2.0):
+        assert lists_of_states() == before
+        judged += 1
+    assert judged >= count
+
+
+async def test_a_replica_that_comes_or_leaves_while_reports_are_taken_in_is_no_hindrance() -> None:
+    fleets = Fleets()
+    engines = {f"w{number}": written("a", "b") for number in range(4)}
+    models = {f"m{number}": {"targets": [{"engine": f"w{number}"}]} for number in range(4)}
+    fleets.configure(document(engines, models))
+    for state in fleets.live.table:
+        fleets.live.table.slot_of(state)
+    taking = fleets.live.take_reports([], 2.0)
+    next(taking)
+    engines |= {"w1": written("a", "new"), "w3": written("b")}
+    fleets.configure(document(engines, models))
+    at_once(taking)
+    assert {state.key for state in fleets.live.table} >= {("w1", "new"), ("w3", "b")}
 
 
 async def test_only_a_model_that_shares_prefixes_fits_the_index_to_caches() -> None:
