@@ -23,7 +23,7 @@ from routing.failing.breaker import BreakerSettings
 from routing.failing.ejection import EjectionSettings
 from routing.failing.hedging import HedgingSettings
 from routing.fleet import ModelSpec, TargetSpec
-from routing.model import LEAST_LOAD, PREFIX
+from routing.model import LEAST_LOAD, PREFIX, SLO
 from routing.route import RetrySettings
 from routing.waiting.admission import AdmissionSettings
 from routing.waiting.holding import Holding
@@ -103,7 +103,7 @@ def model_spec(
         retry,
         ms_per_usd=model.policy.ms_per_usd,
         slo_ttft_ms=model.slo.ttft_ms,
-        refuse_late=model.slo.refuse_late,
+        refuse_late=model.slo.refuse_late and model.policy.name == SLO,  # an arm may have another policy
         admission=AdmissionSettings(
             queue_tokens=model.admission.queue_tokens // workers,
             tenant_ratio=model.admission.tenant_ratio,

@@ -94,6 +94,15 @@ async def test_each_arm_has_its_policy_its_bundle_and_its_series() -> None:
     assert control.route.budget is not canary.route.budget
 
 
+async def test_an_arm_of_another_policy_refuses_nobody_for_being_late() -> None:
+    fleets = Fleets()
+    refusing = {"policy": {"name": "slo"}, "slo": {"ttft_ms": 500, "refuse_late": True}}
+    arms = {"control": {}, "canary": {**CANARY, "policy": {"name": "round_robin"}}}
+    fleets.configure(config({"arms": arms}, **refusing))
+    control, canary = (fleets.snapshot.serving["chat", arm].route for arm in ("control", "canary"))
+    assert (control.refuse_late_ms, canary.refuse_late_ms) == (500.0, 0.0)
+
+
 async def test_the_controls_bundle_is_that_of_the_model_without_an_experiment() -> None:
     fleets = Fleets()
     bundles = []
