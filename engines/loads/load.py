@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class EngineLoad:
-    """What one replica says of itself at one moment. None is what it does not tell."""
+class EngineLoad(msgspec.Struct, frozen=True, gc=False):
+    """What one replica says of itself at one moment. None is what it does not tell.
+
+    The collector need not look at it: thousands that had replaced others were what a pass in a reload took longest for.
+    """
 
     running: int | None = None
     """Requests that are being computed, of everybody."""
