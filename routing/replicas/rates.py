@@ -19,6 +19,12 @@ SPACING_S: Final = 0.05
 """At most one sample per so much once warm: more say nothing new, and each costs 1 us."""
 _WARM_SAMPLES: Final = 30
 _FEW_SAMPLES: Final = 8
+_SOONER: Final = 0.5
+"""Of what the line says: so much sooner came first tokens that show it to be wrong, if `_IN_A_ROW` did. A replica that
+hung for half a minute would be taken to be slow for five, by what it held up then."""
+_IN_A_ROW: Final = 8
+_LET_GO: Final = 0.25
+"""What the line is believed by then, of what it was."""
 _APART: Final = 0.25
 """What part of itself a line of one of several equal replicas may be off by, however many samples it has: whoever is
 believed to be slow is sent less, and less of it at once, and what is left to learn from says little of its speed."""
@@ -41,9 +47,24 @@ _MOST_MS: Final = 600_000.0
 class PrefillRate:
     """The line of one replica. Reading it is reading two attributes."""
 
-    __slots__ = ("_at_s", "_next_s", "_samples", "_weight", "_x", "_xx", "_xy", "_y", "_yy", "base_ms", "ms_per_token")
+    __slots__ = (
+        "_at_s",
+        "_next_s",
+        "_samples",
+        "_sooner",
+        "_weight",
+        "_x",
+        "_xx",
+        "_xy",
+        "_y",
+        "_yy",
+        "base_ms",
+        "ms_per_token",
+    )
 
     def __init__(self) -> None:
+        self._sooner = 0
+        """How many first tokens in a row came much sooner than the line says."""
         self.base_ms = SEED_BASE_MS
         """Of a request without a prompt, on a replica with nothing to prefill."""
         self.ms_per_token = SEED_MS_PER_TOKEN
@@ -106,16 +127,22 @@ class PrefillRate:
         if self._samples > _WARM_SAMPLES:
             self._next_s = now + SPACING_S
         if self._samples > 1 and now > self._at_s:
-            keep = math.exp((self._at_s - now) / DECAY_S)
-            self._weight *= keep
-            self._x *= keep
-            self._y *= keep
-            self._xx *= keep
-            self._xy *= keep
-            self._yy *= keep
+            self._keep(math.exp((self._at_s - now) / DECAY_S))
+        self._sooner = self._sooner + 1 if ttft_ms < _SOONER * self.ttft_ms(tokens) else 0
+        if self._sooner >= _IN_A_ROW:
+            self._sooner = 0
+            self._keep(_LET_GO)
         self._at_s = now
         self._take(tokens, ttft_ms, 1.0)
         self._fit()
+
+    def _keep(self, part: float) -> None:
+        self._weight *= part
+        self._x *= part
+        self._y *= part
+        self._xx *= part
+        self._xy *= part
+        self._yy *= part
 
     def _take(self, tokens: float, ttft_ms: float, weight: float) -> None:
         self._weight += weight

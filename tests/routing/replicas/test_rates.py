@@ -35,6 +35,25 @@ def test_a_replica_that_becomes_slower_is_followed() -> None:
     assert rate.ms_per_token == pytest.approx(0.5, rel=0.05)
 
 
+@settings(deadline=None)
+@given(seed=st.integers(0, 99), held_up=st.integers(1, 40), hang_s=st.floats(5.0, 120.0))
+def test_one_that_hung_is_known_again_a_few_seconds_after(seed: int, held_up: int, hang_s: float) -> None:
+    """What it held up came after the hang, all at once."""
+    rate, rng = PrefillRate(), random.Random(seed)
+
+    def learn(now: float) -> None:
+        tokens = rng.uniform(200.0, 2000.0)
+        rate.learn(tokens, 20.0 + 0.1 * tokens, now)
+
+    for step in range(1000):
+        learn(step * 0.1)
+    for _ in range(held_up):
+        rate.learn(rng.uniform(200.0, 6000.0), hang_s * 1e3, 100.0 + hang_s)
+    for step in range(150):
+        learn(100.0 + hang_s + step * 0.1)
+    assert rate.ttft_ms(1000.0) == pytest.approx(120.0, abs=120.0)
+
+
 def test_samples_of_one_size_say_nothing_of_the_slope() -> None:
     rate = PrefillRate()
     for step in range(2000):  # long enough for the seed to fade
