@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from routing.choosing.explain import explain
 from routing.choosing.overflow import TRIED
-from routing.choosing.policy import MARGIN, SPARE, choose, foresee, in_time
+from routing.choosing.policy import MARGIN, SPARE, choose, choose_with_room, foresee, in_time, is_full
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease, LeaseSeries
@@ -198,6 +198,34 @@ def test_one_that_is_idle_is_asked_though_who_holds_the_prompt_would_be_sooner()
     endpoint, first = in_time(route, holder, facts, 0.0)
     assert endpoint is idle
     assert not is_refused(first)
+
+
+@settings(deadline=None, max_examples=300)
+@given(seed=st.integers(0, 10**6))
+def test_whatever_is_known_nobody_is_refused_while_one_that_may_be_asked_is_idle(seed: int) -> None:
+    rng, now = random.Random(seed), 1000.0
+    admission = AdmissionSettings(in_flight=rng.choice([0, 3]))
+    spec = ModelSpec("m", (OWN, HOSTED), "slo", slo_ttft_ms=SLO_MS, refuse_late=True, admission=admission)
+    route = build_fleet([spec], ReplicaTable()).models["m"]
+    facts = RequestFacts(OPERATION, rng.choice([1, 100, 3000, 30_000]), 10, Prompt())
+    for endpoint in route.endpoints():
+        state = endpoint.state
+        for _ in range(rng.randint(0, 30)):
+            state.prefill.learn(rng.uniform(0.0, 5000.0), rng.uniform(1.0, 3000.0), now)
+        if rng.random() < 0.7:
+            state.charge(rng.randint(1, 20_000), 10)
+        if rng.random() < 0.3:
+            state.tell(rng.randint(0, 5), rng.randint(0, 5), rng.random(), now, 2.0)
+        if rng.random() < 0.3:
+            route.sent(facts, endpoint)
+        state.healthy = rng.random() < 0.85
+    chosen = choose(route, facts, now, rng)
+    assert chosen is not None
+    found, room = choose_with_room(route, facts, now, rng, chosen)
+    first = in_time(route, found or chosen, facts, now, room)[1]
+    if room and is_refused(first):
+        states = [one.state for one in route.endpoints() if not is_full(one, facts, route, now)]
+        assert not [state for state in states if state.available(now) and not state.all_ahead_tokens(now)]
 
 
 def test_of_many_that_would_be_refused_one_is_sent_to_see_whether_it_is_late() -> None:
