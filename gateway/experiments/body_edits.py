@@ -42,6 +42,10 @@ _read: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 _BEGINS: Final = re.compile(rb"\[[ \t\r\n]*").match
 """A list as it is written, up to its first element."""
+_SYSTEMS: Final = ("system", "developer")
+_SEEMS_SYSTEMS: Final = re.compile(rb'\[[ \t\r\n]*\{[ \t\r\n]*"role"[ \t\r\n]*:[ \t\r\n]*"(?:system|developer)"').match
+"""Messages of which the first is the system's, unless it has another role further on."""
+_SEEMS_BYTES: Final = 256
 _ABSENT: Final = msgspec.Raw(b"")
 MOST_MEMBERS: Final = 6_000
 """Of a body that is edited, and of its first message where that is the system's: each costs a microsecond."""
@@ -220,6 +224,12 @@ def _opened(body: bytes) -> Members:
     return opened
 
 
+def _members(raw: msgspec.Raw) -> Members:
+    """The same of a part of a body, which may be nearly all of it: it is not copied."""
+    opened: Members = _decode_counted(raw) if len(raw) > FEW_BYTES else _decode(raw)
+    return opened
+
+
 def _has_many_colons(body: bytes) -> bool:
     """Whether there may be more members than `MOST_MEMBERS`. Of a body that has them, a little is looked at."""
     count = 0
@@ -232,6 +242,11 @@ def _has_many_colons(body: bytes) -> bool:
 
 def _written(members: Members) -> bytes:
     """In one piece, of what may be large and is not copied before."""
+    return b"".join(_pieces(members))
+
+
+def _pieces(members: Members) -> Pieces:
+    """An object of these."""
     parts: list[Any] = []
     for name, value in members.items():
         parts += (b"," if parts else b"{", _encode(name), b":")
@@ -240,23 +255,31 @@ def _written(members: Members) -> bytes:
         else:
             parts.append(value if isinstance(value, msgspec.Raw) else _encode(value))
     parts.append(b"}" if parts else b"{}")
-    return b"".join(parts)
+    return parts
 
 
 def _before_messages(members: Members, prefix: str) -> bool:
     """Chat: before what its first message says, if that is the system's; else as one of its own."""
     raw = members.get("messages", b"null")
     try:
-        first_raw = _short_first(raw)
-        told = _decode_first_role(raw).first if first_raw is None else _decode_role(first_raw)
-        system = bool(told.role) and _read(told.role) in ("system", "developer")
-        if system and first_raw is None:
+        first_raw, first = _short_first(raw), None
+        if first_raw is not None:
+            told = _decode_role(first_raw)
+        elif _SEEMS_SYSTEMS(memoryview(raw)[:_SEEMS_BYTES]) is not None:
+            # It is opened anyway. To look for its role alone takes another 8 ms of 16 MiB.
             first_raw = _decode_first(raw).first
-        first: Members = _opened(bytes(first_raw)) if system and first_raw is not None else {}
+            first = _members(first_raw)
+            told = _Role(first["role"])
+        else:
+            told = _decode_first_role(raw).first
+        system = bool(told.role) and _read(told.role) in _SYSTEMS
+        if system and first is None:
+            first_raw = _decode_first(raw).first if first_raw is None else first_raw
+            first = _members(first_raw)
     except msgspec.DecodeError:
         return False  # the engine will say so
     rest = _elements(raw)
-    if system:
+    if system and first is not None:
         said = _joined(prefix, first.get("content"))
         if said is None:
             return False
@@ -265,7 +288,7 @@ def _before_messages(members: Members, prefix: str) -> bool:
     else:
         message = {"role": "system", "content": prefix}
     between = b"," if told is not _NOBODY and not system else b""
-    members["messages"] = [b"[", _written(message), between, rest]
+    members["messages"] = [b"[", *_pieces(message), between, rest]
     return True
 
 

@@ -15,6 +15,7 @@ from engines.wire.codec import Egress
 from engines.wire.gemini import codec as gemini
 from engines.wire.openai_chat import codec as compatible
 from engines.wire.request import ChatRequest, Unreadable
+from engines.wire.unary.counts import COUNTS
 from engines.wire.unary.gemini import GeminiEmbeddings
 from engines.wire.unary.port import UnaryRequest
 from gateway.errors import Failure
@@ -29,6 +30,7 @@ from tests.gateway.shadow.test_shadow import Pair
 pytestmark = pytest.mark.usefixtures("now")
 
 SPOKEN = frozenset(OPERATION_KEYS.values())
+GEMINI_COUNT = next(form for form in COUNTS if form.name == "gemini")
 MANY: list[dict[str, Any]] = [{"role": "user", "content": "hello, how are you?"}] * 1000
 
 
@@ -461,15 +463,53 @@ class Embeds:
         return self.form.encode_request(model, request, takes)
 
 
+class Counts:
+    """Gemini's count of tokens, which is never asked for in one call."""
+
+    name = GEMINI_COUNT.name
+
+    def __init__(self) -> None:
+        form = GEMINI_COUNT
+        self.dialect, self.path, self.decode_answer = form.dialect, form.path, form.decode_answer
+        self.takes, self.encode_in_turns = form.takes, form.encode_in_turns
+
+    def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
+        raise AssertionError("written at once")
+
+
+def test_a_large_conversation_to_be_counted_is_written_in_turns() -> None:
+    form = Counts()
+    bench = asking(form, Operation.COUNT_TOKENS)
+    message = {"role": "user", "content": "\x01" * LATER_BYTES}
+    flight, _ = bench.begin(Operation.COUNT_TOKENS, stream=False, max_tokens=1, messages=[message])
+    read = flight._prompt
+    assert read is not None
+    turns = 0
+    while not bench.calls:
+        turns += read.understand(0)
+        assert bench.loop.turn()
+    (call,) = bench.calls
+    assert turns > len(call.body) // 4096 // (AT_ONCE_ELEMENTS + 128)
+    wanted = {"role": "user", "parts": [{"text": message["content"]}]}
+    assert json.loads(call.body)["generateContentRequest"]["contents"] == [wanted]
+    flight.client_gone()
+    assert bench.outstanding() == {}
+
+
 def embedding(form: Embeds) -> Bench:
     """Two replicas that are asked for embeddings in this format."""
+    return asking(form, Operation.EMBEDDINGS)
+
+
+def asking(form: Embeds | Counts, operation: Operation) -> Bench:
+    """Two replicas that are asked for this in this format."""
     takes = form.takes("up")
     abilities = {("t0", "up"): Abilities(translated=SPOKEN, takes=takes)}
     bench = Bench(StepClock(), 2, filters=(Takes(abilities, drops=True),))
-    for endpoint in bench.route.speakers[OPERATION_KEYS[Operation.EMBEDDINGS]].pools[0]:
+    for endpoint in bench.route.speakers[OPERATION_KEYS[operation]].pools[0]:
         upstream = bench.serving.upstreams[endpoint]
         upstream.translated, upstream.takes = {}, takes
-        upstream.unary = {Operation.EMBEDDINGS.value: form}
+        upstream.unary = {operation.value: form}
     return bench
 
 

@@ -27,6 +27,7 @@ from engines.wire.openai_responses.request_encoder import countable
 from engines.wire.request import ChatRequest
 from engines.wire.unary.port import CountRequest, Misread, Told, UnaryRequest
 from engines.wire.unary.reading import read, whole
+from engines.wire.writing import WALKED, written
 
 _encode = msgspec.json.Encoder().encode
 _DIALECT: Foreign = Foreign()
@@ -86,7 +87,16 @@ class Count:
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
         assert isinstance(request, CountRequest)
-        return _encode(self._ask(model, self._members(request.chat, model, takes)))
+        return _encode(self._asked(model, request.chat, takes))
+
+    def encode_in_turns(self, model: str, request: CountRequest, takes: frozenset[str]) -> Generator[int, None, bytes]:
+        """The same, with a chance for others now and then (`engines.wire.writing`)."""
+        body = self._asked(model, request.chat, takes)
+        yield WALKED
+        return (yield from written(body, ""))
+
+    def _asked(self, model: str, chat: ChatRequest, takes: frozenset[str]) -> dict[str, Any]:
+        return self._ask(model, self._members(chat, model, takes))
 
     def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
         """As Anthropic's clients read it. Nobody is charged for a count."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import msgspec
@@ -19,7 +18,7 @@ from engines.wire.gemini import codec as gemini
 from engines.wire.openai_chat import codec as openai_chat
 from engines.wire.openai_chat import variants
 from engines.wire.request import CallPart, ChatRequest, ReasoningWish, ResultPart, TextPart, Tool, Turn, Unreadable
-from engines.wire.writing import written
+from engines.wire.writing import WALKED, written
 from tests.engines.wire.translation.test_there_and_back import requests
 
 FORMATS: list[Egress] = [
@@ -42,6 +41,28 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 @given(st.dictionaries(st.sampled_from(["model", "messages", 'odd "\u00e9', "tools"]), VALUES))
 def test_a_body_written_in_turns_is_the_body(body: dict[str, Any]) -> None:
     assert finished(written(body, "messages")) == msgspec.json.encode(body)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.recursive(
+        st.none() | st.text(max_size=3) | st.text(min_size=1, max_size=3).map(lambda text: text * 30_000),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=6,
+    )
+)
+def test_nor_is_it_another_where_texts_are_written_in_pieces(value: Any) -> None:
+    for name in ("messages", "system"):
+        assert finished(written({"model": "m", name: value}, "messages")) == msgspec.json.encode(
+            {"model": "m", name: value}
+        )
+
+
+def test_what_is_deep_is_written_as_it_is() -> None:
+    value: Any = "\x01" * 100_000
+    for _ in range(100):
+        value = {"x": [value]}
+    assert finished(written({"messages": [value]}, "messages")) == msgspec.json.encode({"messages": [value]})
 
 
 def agents(count: int) -> ChatRequest:
@@ -72,12 +93,15 @@ def test_what_cannot_be_said_is_said_so_in_turns_too() -> None:
         finished(gemini.EGRESS.encode_in_turns(request, "up", gemini.EGRESS.takes))
 
 
-def test_no_turn_of_a_large_text_has_more_than_its_own_call() -> None:
-    def between(writing: Generator[int, None, bytes]) -> list[int]:
-        return list(writing)
-
-    large = {"messages": [{"content": "x" * 4_000_000}] * 3, "model": "m"}
-    assert len([elements for elements in between(written(large, "messages")) if elements > 900]) == 4
+@pytest.mark.parametrize("name", ["messages", "request"])
+@pytest.mark.parametrize("text", ["x", '"', "\x01", "\U0001f600"])
+def test_no_turn_of_a_large_text_writes_much(text: str, name: str) -> None:
+    message = {"role": "user", "content": [{"type": "text", "text": text * 1_000_000}]}
+    *turns, walk = list(written({"model": "m", "request": {"contents": [message] * 3}, "messages": [message]}, name))
+    size = len(msgspec.json.encode(message))
+    assert max(turns) < 110
+    assert sum(turns) > 4 * size // 4096
+    assert walk == WALKED
 
 
 @settings(deadline=None, max_examples=30)

@@ -251,3 +251,31 @@ def test_a_prefix_is_the_only_block_where_there_is_none(written: str) -> None:
     body = f'{{"model":"m","system":{written}}}'.encode()
     found = json.loads(edits.apply(body, RequestFacts(MESSAGES, 1, 1)))
     assert found["system"] == [{"type": "text", "text": "P"}]
+
+
+@pytest.mark.parametrize(
+    ("first", "system"),
+    [
+        ('{"role":"system","content":"%s"}', True),
+        ('{ "role" : "developer" , "name":"d","content":"%s" }', True),
+        ('{"content":"%s","role":"system"}', True),
+        ('{"r\\u006fle":"system","content":"%s"}', True),
+        ('{"role":"user","content":"%s","role":"system"}', True),
+        ('{"role":"system","content":"%s","role":"user"}', False),
+        ('{"role":"user","content":"%s"}', False),
+        ('{"content":"%s"}', False),
+    ],
+)
+@pytest.mark.parametrize("rest", ["", ' , {"role":"user","content":"hello"}'])
+@pytest.mark.parametrize("size", [10, FEW_BYTES])
+def test_a_prefix_is_put_before_a_long_first_message_of_the_systems(
+    first: str, system: bool, rest: str, size: int
+) -> None:
+    edits = BodyEdits(ParamsSection.model_validate({"system_prefix": "P"}))
+    body = '{"model":"m","messages": [ ' + first % ("a:" * size) + rest + " ]}"
+    messages = json.loads(body)["messages"]
+    wanted = [{"role": "system", "content": "P"}, *messages]
+    if system:
+        wanted = [messages[0] | {"content": f"P\n\n{messages[0]['content']}"}, *messages[1:]]
+    written = edits.apply(body.encode(), RequestFacts(CHAT, 1, 1))
+    assert json.loads(written)["messages"] == wanted
