@@ -17,7 +17,7 @@ import structlog
 
 from gateway import clock
 from gateway.accounts.accounting import Accounting
-from gateway.accounts.keys import making_keyring
+from gateway.accounts.keys import making_keyring, unpacked_keys
 from gateway.adapters import Adapters
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
@@ -173,7 +173,7 @@ class Worker:
 
     async def rekey(self, message: Keys) -> None:
         """New keys, and nothing else new: the next request after that meets them, and of those before nothing stays."""
-        keyring = await made_in_slices(making_keyring(message.keys, any_host=message.open))
+        keyring = await made_in_slices(making_keyring(unpacked_keys(message.keys), any_host=message.open))
         before, self._keyring = self._keyring.held(), keyring
         if self.fleet.prepared is not None:
             settings = self.settings

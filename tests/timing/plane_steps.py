@@ -17,7 +17,7 @@ import msgspec
 from engines.events import EventsAt
 from engines.loads import EngineLoad
 from engines.port import Replica
-from gateway.accounts.keys import Key, making_keyring
+from gateway.accounts.keys import making_keyring, packing_keys, unpacked_keys
 from gateway.control.asking.engine_versions import EngineVersions
 from gateway.control.asking.kv_events import KvEvents
 from gateway.control.asking.loads import EngineLoads, _Seen
@@ -29,6 +29,7 @@ from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.autoscale import Autoscaling
 from gateway.fleet.members import Member
 from gateway.fleet.steps import in_slices, letting_go, made_in_slices
+from gateway.identity import Keyring
 from gateway.serve import settle_memory
 from gateway.settings import Settings, load_settings
 from gateway.settings.sealed import leaving, opened, seal
@@ -36,7 +37,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
 from gateway.telemetry.metrics.families.replicas import REPLICA_VERSIONS
 from gateway.workers.exchange.demand import EngineDemand
-from gateway.workers.exchange.messages import Configure, ToWorker
+from gateway.workers.exchange.messages import Configure, Keys, ToWorker
 from tests.timing.reload_steps import longest_hold_ms
 
 ENGINES, REPLICAS, KEYS = 300, 64, 10_000
@@ -168,6 +169,7 @@ async def dropping() -> dict[str, float]:
     document = {"auth": {"keys": keys}, "engines": engines, "models": {"m": {"targets": [{"engine": "e"}]}}}
     sealed = seal(load_settings(json.dumps(document), {}))
     made: list[Settings] = []
+    keyrings: list[Keyring] = []
 
     async def reading() -> None:
         made.append((await opened(sealed)).settings)
@@ -178,13 +180,22 @@ async def dropping() -> dict[str, float]:
         del settings
         await in_slices(letting_go(parts))
 
+    async def making() -> None:
+        keyrings.append(await made_in_slices(making_keyring(unpacked_keys(message.keys))))
+
     async def leave_keyring() -> None:
         parts = keyrings.pop().held()
         await in_slices(letting_go(parts))
 
     found = {"10,000 keys are read": await least(reading), "they are dropped": await least(leave)}
-    told = [Key(f"{number:064x}", f"k{number}", "t", None, False, 0) for number in range(KEYS)]
-    keyrings = [await made_in_slices(making_keyring(told)) for _ in range(TRIES)]
+    loaded = (await opened(sealed)).settings
+    message = Keys(await made_in_slices(packing_keys(loaded)))
+    write, read = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(ToWorker).decode
+    text = write(message)
+    found["they are packed"] = await least(lambda: made_in_slices(packing_keys(loaded)))
+    found["a worker is told of them"] = await least(lambda: once(lambda: write(message)))
+    found["it reads of them"] = await least(lambda: once(lambda: read(text)))
+    found["it makes a keyring of them"] = await least(making)
     return found | {"their keyring is dropped": await least(leave_keyring)}
 
 

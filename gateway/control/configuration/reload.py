@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from engines.files import NotNow
-from gateway.accounts.keys import gathering_keys
+from gateway.accounts.keys import packing_keys
 from gateway.control.configuration.source import Begun, Source
 from gateway.control.links import Links
 from gateway.fleet.steps import in_slices, letting_go, made_in_slices
@@ -72,8 +72,8 @@ class Reload:
         self._counted = counted
         loaded, self._fingerprint = begun or source.begin()
         self.now = InUse(seal(loaded), loaded.settings)
-        self._authorities: tuple[Settings, list[str]] | None = None
-        """The files of authorities of the settings in use: to gather them of 300 engines takes a millisecond."""
+        self._authorities: tuple[Sealed, list[str]] | None = None
+        """The files of authorities of what is in use: to gather them of 300 engines takes a millisecond."""
         self._taken = True
         """Whether all that `using` does with it has been done: if that fails, the next look or SIGHUP does it again."""
         self._one = asyncio.Lock()
@@ -126,12 +126,7 @@ class Reload:
     async def watch(self) -> None:
         """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""
         try:
-            settings = self.settings
-            if self._authorities is None or self._authorities[0] is not settings:
-                named: set[str] = set()
-                await in_slices(gather_ca_files(settings, named))
-                self._authorities = settings, sorted(named)
-            fingerprint = await asyncio.to_thread(self._source.fingerprint, self._authorities[1])
+            fingerprint = await asyncio.to_thread(self._source.fingerprint, await self._authority_files())
         except NotNow:
             return  # out of descriptors: it may be as it was, and the next look will tell
         if fingerprint != self._fingerprint:
@@ -142,41 +137,57 @@ class Reload:
             async with self._one:
                 await self._take()  # of the one in use: the file may hold one by now that nobody can use
 
+    async def _authority_files(self) -> list[str]:
+        """Those of what is in use. Who waits for a reload must not hold settings: nobody else would be the last to."""
+        if self._authorities is None or self._authorities[0] is not self.now.sealed:
+            sealed, named = self.now.sealed, set[str]()
+            await in_slices(gather_ca_files(self.settings, named))
+            self._authorities = sealed, sorted(named)
+        return self._authorities[1]
+
     async def reload(self) -> bool:
         """Read the file again (SIGHUP); returns whether what it says is in use."""
         async with self._one:
             self._links.tell_all(Reopen())
             if self._keeps():
                 return False
-            try:
-                sealed = await self._source.read()
-                new = InUse(sealed, (await opened(sealed, (self.now.sealed, self.settings))).settings)
-                check_fixed(self.settings, new.settings)
-                await self._trial(new.settings)
-            except (ConfigError, ValueError, OSError) as error:
-                self._counted("refused")
-                log.error("config_refused", why=str(error))
-                return False
-            if self._keeps():
-                return False
-            if sealed.same(self.now.sealed):
-                if self._taken:
-                    return True
-            elif sealed.differs_only_in(self.now.sealed, "auth"):  # then nothing needs to be built
-                keys = await made_in_slices(gathering_keys(new.settings))
-                self._links.tell_all(Keys(keys, new.settings.auth.open))
+            used, parts = await self._changed()
+            await in_slices(letting_go(parts))
+            return used
+
+    async def _changed(self) -> tuple[bool, list[object]]:
+        """Returns whether what the file says is in use, and what is out of use by that: once this has returned nobody
+        else holds it."""
+        new: InUse | None = None
+        try:
+            sealed = await self._source.read()
+            if self._taken and sealed.same(self.now.sealed):
+                return True, []  # before settings are made of it: 10,000 keys would be made for nothing
+            new = InUse(sealed, (await opened(sealed, (self.now.sealed, self.settings))).settings)
+            check_fixed(self.settings, new.settings)
+            await self._trial(new.settings)
+        except (ConfigError, ValueError, OSError) as error:
+            self._counted("refused")
+            log.error("config_refused", why=str(error))
+            return False, [] if new is None else leaving(new.settings)
+        if self._keeps():
+            return False, leaving(new.settings)
+        if not sealed.same(self.now.sealed):
+            if sealed.differs_only_in(self.now.sealed, "auth"):  # then nothing needs to be built
+                await self._tell_keys(new.settings)
             elif not await self._spread(new):
                 self._counted("refused")
-                return False
-            before, self.now, self._taken = self.now.settings, new, False
-            self._authorities = None
-            for notice in sealed.notices:
-                log.info("config_notice", notice=notice)
-            await self._take()
-            parts = leaving(before)
-            del before
-            await in_slices(letting_go(parts))
-            return True
+                return False, leaving(new.settings)
+        before, self.now, self._taken = self.now.settings, new, False
+        self._authorities = None
+        for notice in sealed.notices:
+            log.info("config_notice", notice=notice)
+        await self._take()
+        return True, leaving(before)
+
+    async def _tell_keys(self, settings: Settings) -> None:
+        parts = await made_in_slices(packing_keys(settings))
+        self._links.tell_all(Keys(parts, settings.auth.open))
 
     async def _take(self) -> None:
         """Do all that is to be done with the one in use, which workers have."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.accounts.keys import Key
 from gateway.experiments.seen import Seen
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
@@ -216,7 +215,8 @@ class Exposition(msgspec.Struct, tag="exposition"):
 class Keys(msgspec.Struct, tag="keys"):
     """Only the API keys have changed: these are all there are now."""
 
-    keys: list[Key]
+    keys: list[bytes]
+    """In parts (`gateway.accounts.keys.packed_keys`): there may be 10,000."""
     open: bool = False
     """`auth.open`: without keys, any Host is served."""
 

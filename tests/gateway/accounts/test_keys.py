@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gateway.accounts.keys import AT_ONCE, Key, gathering_keys, keyring_of, keys_of, making_keyring
+from gateway.accounts.keys import (
+    AT_ONCE,
+    Key,
+    gathering_keys,
+    keyring_of,
+    keys_of,
+    making_keyring,
+    packed_keys,
+    packing_keys,
+    unpacked_keys,
+)
 from gateway.fleet.steps import made_in_slices
 from gateway.identity import Principal
 from gateway.process.supervisor import Supervisor
@@ -70,7 +80,11 @@ async def test_many_keys_are_told_and_made_a_keyring_of_a_few_at_a_time() -> Non
     told = await made_in_slices(gathering_keys(settings))
     assert told == keys_of(settings)
     assert len(list(gathering_keys(settings))) == len(list(making_keyring(told))) == 1_000 // AT_ONCE
-    keyring = await made_in_slices(making_keyring(told, any_host=True))
+    parts = await made_in_slices(packing_keys(settings))
+    assert [len(list(unpacked_keys([part]))) for part in parts] == [AT_ONCE] * (1_000 // AT_ONCE) + [1_000 % AT_ONCE]
+    assert len(list(packing_keys(settings))) == len(parts)
+    assert list(unpacked_keys(parts)) == told
+    keyring = await made_in_slices(making_keyring(unpacked_keys(parts), any_host=True))
     assert (keyring.several_tenants, keyring.any_host, keyring.is_open) == (True, True, False)
     assert not keyring_of(told[:600]).several_tenants
     for at in (0, 999):
@@ -87,7 +101,7 @@ async def test_new_keys_hold_from_the_next_request_on_and_what_runs_goes_on() ->
             running = asyncio.ensure_future(gateway.chat(stream=True))
             await upstream.request()
             serving = gateway.worker.dispatcher.snapshot.serving
-            gateway.worker.peer.told(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
+            gateway.worker.peer.told(Keys([packed_keys([Key(hashed(NEW), "new", "testers", None, False, 0)])]))
             await gateway.until(lambda: gateway.worker.keyring.find(None, NEW.encode()))
             old = await gateway.http.get("/v1/models")
             new = await gateway.http.get("/v1/models", headers={"authorization": f"Bearer {NEW}"})
@@ -121,7 +135,7 @@ async def test_of_keys_that_were_withdrawn_a_worker_keeps_nothing() -> None:
         assert worker.keyring.find(None, b"withdrawn") is not None
         del sealed
         assert held("withdrawn")
-        await worker.rekey(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
+        await worker.rekey(Keys([packed_keys([Key(hashed(NEW), "new", "testers", None, False, 0)])]))
         assert not held("withdrawn")
         await worker.rekey(Keys([], open=True))
         assert not held("new")
@@ -138,7 +152,7 @@ async def test_of_keys_that_were_withdrawn_a_worker_keeps_nothing() -> None:
 async def test_the_first_page_asks_for_a_key_once_there_are_some() -> None:
     async with running_gateway(json.dumps(one_model("http://127.0.0.1:9", telemetry={"access_log": "off"}))) as gateway:
         before = (await gateway.http.get("/", headers={"accept": "text/html"})).text
-        gateway.worker.peer.told(Keys([Key(hashed(KEY), "first", "testers", None, False, 0)]))
+        gateway.worker.peer.told(Keys([packed_keys([Key(hashed(KEY), "first", "testers", None, False, 0)])]))
         await gateway.until(lambda: not gateway.worker.keyring.is_open)
         after = (await gateway.http.get("/", headers={"accept": "text/html"})).text
     assert ("PENSTOCK_KEY" in before, "PENSTOCK_KEY" in after) == (False, True)
@@ -149,7 +163,7 @@ async def test_a_key_that_was_withdrawn_is_refused_on_a_connection_that_knows_it
     async with running_upstream(plain()) as upstream:
         async with running_gateway(one_model(upstream.url)) as gateway:
             asked = [await gateway.chat(max_tokens=tokens) for tokens in (1, 10, 100)]
-            gateway.worker.peer.told(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
+            gateway.worker.peer.told(Keys([packed_keys([Key(hashed(NEW), "new", "testers", None, False, 0)])]))
             asked.append(await gateway.chat(max_tokens=1))
     assert [answer.status_code for answer in asked] == [200, 200, 200, 401]
     assert "not known" in asked[-1].json()["error"]["message"]

@@ -13,7 +13,7 @@ from weakref import WeakSet
 import pytest
 import structlog
 
-from gateway.accounts.keys import Key
+from gateway.accounts.keys import Key, packed_keys
 from gateway.fleet.members import Member, packed
 from gateway.fleet.steps import letting_go
 from gateway.process.supervisor import Supervisor
@@ -188,7 +188,7 @@ async def test_keys_that_are_dropped_are_let_go_of_a_few_at_a_time(monkeypatch: 
         assert max(before - after for before, after in pairwise(counts)) == 8
         owners.clear()
         for number in range(2):
-            await worker.rekey(Keys([Key(f"{number:064x}", "k", "t", None, False, 0)], False))
+            await worker.rekey(Keys([packed_keys([Key(f"{number:064x}", "k", "t", None, False, 0)])], False))
         assert owners == [2]  # the list and the call: an open keyring first, then one that nobody else has
     finally:
         await supervisor.close()

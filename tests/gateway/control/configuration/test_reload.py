@@ -257,18 +257,49 @@ class Freed:
 
 
 @pytest.mark.parametrize("more", ["", "health: {interval_s: 9}\n"])
+@pytest.mark.parametrize("how", ["told to", "found"])
 async def test_keys_that_are_dropped_are_let_go_of_a_few_at_a_time(
-    gateway: Control, monkeypatch: pytest.MonkeyPatch, more: str
+    gateway: Control, monkeypatch: pytest.MonkeyPatch, more: str, how: str
 ) -> None:
     gateway.path.write_text(keyed(100))
     assert await gateway.plane.reload()
-    await gateway.plane.watch_files()  # it remembers the settings
+    await gateway.plane.watch_files()  # it remembers what it has seen
     freed = Freed(monkeypatch, "gateway.control.configuration.reload")
     freed.there.update(gateway.plane.settings.auth.keys)
     gateway.path.write_text(FILE + more)
-    assert await gateway.plane.reload()
+    if how == "told to":
+        assert await gateway.plane.reload()
+    else:
+        await gateway.plane.watch_files()
     assert (freed.counts[0], freed.counts[-1]) == (100, 0)
     assert max(before - after for before, after in pairwise(freed.counts)) == 8
+
+
+async def test_so_are_those_of_a_configuration_that_is_refused(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed = Freed(monkeypatch, "gateway.control.configuration.reload")
+
+    async def refusing(settings: Settings) -> None:
+        freed.there.update(settings.auth.keys)
+        raise ValueError("no")
+
+    monkeypatch.setattr(gateway.plane._reload, "_trial", refusing)
+    gateway.path.write_text(keyed(100))
+    assert not await gateway.plane.reload()
+    assert (freed.counts[0], freed.counts[-1]) == (100, 0)
+    assert max(before - after for before, after in pairwise(freed.counts)) == 8
+
+
+async def test_a_reload_of_what_is_in_use_makes_no_settings_of_it(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.path.write_text(keyed(1))
+    assert await gateway.plane.reload()
+    settings = gateway.plane.settings
+    monkeypatch.setattr("gateway.control.configuration.reload.opened", None)
+    assert await gateway.plane.reload()
+    assert gateway.plane.settings is settings
 
 
 async def test_a_gateway_that_starts_in_the_middle_of_a_reload_waits_for_its_end(

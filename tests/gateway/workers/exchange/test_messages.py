@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from engines.model import Usage
-from gateway.accounts.keys import Key
+from gateway.accounts.keys import Key, packed_keys
 from gateway.experiments.seen import Seen
 from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
 from gateway.fleet.members import Member, packed
@@ -105,7 +105,7 @@ TO_WORKER: list[ToWorker] = [
     AskRouting("m", "/v1/embeddings", 7, None, "s", b"{}"),
     ExpositionPart(2**40, b"# HELP \xff"),
     Exposition(3),
-    Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
+    Keys([packed_keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)])]),
     AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
     ResponseHome(Home("resp_1", "m", "e", "0", "t")),
     RenewCertificate(),
